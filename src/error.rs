@@ -1,0 +1,185 @@
+//! What can go wrong, typed: every error names what was wrong and carries the operating system's own error.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::id::Id;
+
+/// Why a call did not do what it was asked to.
+///
+/// The text of an error names the offender (which variable, which directory, which limit) and is meant to be shown to
+/// the person or model that made the request. [`os_error`](Error::os_error) gives the operating system's number.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument is not acceptable; nothing was done.
+    Invalid {
+        /// Which argument.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The manager or the scope is closed.
+    Closed,
+    /// No process with this id is known here, or it belongs to another owner.
+    NotFound {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The process has ended and nothing of it is left.
+    NotRunning {
+        /// The process.
+        id: Id,
+    },
+    /// The command could not be started. Nothing of it is left.
+    Spawn {
+        /// The step that failed.
+        step: Step,
+        /// What the step worked on: a directory, a program.
+        subject: String,
+        /// The operating system's error.
+        source: Arc<io::Error>,
+    },
+    /// A configured limit is reached.
+    Limit {
+        /// The name of the limit in [`Config`](crate::Config).
+        what: &'static str,
+        /// Its value.
+        limit: usize,
+    },
+    /// The operating system refused something that is not the start of a command.
+    Io {
+        /// What was tried.
+        what: String,
+        /// The operating system's error.
+        source: Arc<io::Error>,
+    },
+    /// Called in a forked copy of the host, in which the library's threads do not exist.
+    Forked,
+    /// Not possible on this platform.
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
+}
+
+/// A step of a start, in the order in which they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// Getting the reader and the reaper thread.
+    Thread,
+    /// Making the pipes and the descriptor that wakes the reader.
+    Pipe,
+    /// Making the process (limits on processes and memory).
+    Process,
+    /// Entering the working directory.
+    Directory,
+    /// Executing the program.
+    Execute,
+}
+
+impl Step {
+    /// The step's name, in one lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Thread => "thread",
+            Step::Pipe => "pipe",
+            Step::Process => "process",
+            Step::Directory => "directory",
+            Step::Execute => "execute",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Error {
+    /// The operating system's error number (`errno`), where it had a part in this.
+    pub fn os_error(&self) -> Option<i32> {
+        match self {
+            Error::Spawn { source, .. } | Error::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// The step of the start that failed, if this is a failed start.
+    pub fn step(&self) -> Option<Step> {
+        match self {
+            Error::Spawn { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn invalid(what: &'static str, reason: impl Into<String>) -> Self {
+        Error::Invalid {
+            what,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn spawn(step: Step, subject: impl Into<String>, source: io::Error) -> Self {
+        Error::Spawn {
+            step,
+            subject: subject.into(),
+            source: Arc::new(source),
+        }
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Error::Io {
+            what: what.into(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Invalid { what, reason } => write!(f, "invalid {what}: {reason}"),
+            Error::Closed => f.write_str("the manager is closed"),
+            Error::NotFound { id } => write!(f, "no process {id} here"),
+            Error::NotRunning { id } => {
+                write!(
+                    f,
+                    "process {id} is not running: it has ended and nothing of it is left"
+                )
+            }
+            Error::Spawn {
+                step,
+                subject,
+                source,
+            } => match step {
+                Step::Thread => write!(f, "cannot start: no thread for {subject}: {source}"),
+                Step::Pipe => write!(f, "cannot start: no {subject}: {source}"),
+                Step::Process => write!(f, "cannot start: no process for {subject}: {source}"),
+                Step::Directory => {
+                    write!(
+                        f,
+                        "cannot start: cannot enter directory {subject}: {source}"
+                    )
+                }
+                Step::Execute => write!(f, "cannot start: cannot execute {subject}: {source}"),
+            },
+            Error::Limit { what, limit } => write!(f, "the limit {what} of {limit} is reached"),
+            Error::Io { what, source } => write!(f, "{what}: {source}"),
+            Error::Forked => f.write_str("called in a forked copy of the host"),
+            Error::Unsupported { what } => write!(f, "not supported: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Spawn { source, .. } | Error::Io { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The bytes of one stream that are kept: the first `head`, the last `tail`, and a count of all.
+//!
+//! Owns the memory, which grows with what has come: a silent stream holds none. Bytes are written by a reader straight
+//! into the free pieces ([`Store::fill`]) and are never moved again. Positions are absolute, from the stream's first
+//! byte; those below `head` are in the head, the others in the ring, in which position `p` lies at
+//! `(p - ring_base) % ring.len()`. Knows no lock and no descriptor.
+
+use std::io::{self, IoSliceMut};
+
+/// The first allocation for a stream, and the least that one read asks for.
+const FIRST_ALLOCATION: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    head: Vec<u8>,
+    head_limit: usize,
+    ring: Vec<u8>,
+    /// How far the ring grows.
+    ring_limit: usize,
+    /// How much of the ring a snapshot shows.
+    tail_limit: usize,
+    /// The position that lies at the beginning of the ring's memory.
+    ring_base: u64,
+    /// The first position that the ring still holds.
+    ring_from: u64,
+    /// How many bytes have come.
+    total: u64,
+    /// In a lossless store: nothing from here on may be dropped.
+    needed_from: Option<u64>,
+    /// A fill found no room, and nobody was told yet that there is some again.
+    stalled: bool,
+}
+
+/// The least that a lossless ring can grow to. Writer and follower hand the ring to each other when it is full or half
+/// empty, and each time costs two wake-ups: at 16 KiB these took most of the time of a fast command.
+const LOSSLESS_RING: usize = 256 << 10;
+
+/// What one [`Store::fill`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// So many bytes came; 0 is the end of the stream.
+    Bytes(usize),
+    /// A lossless store has no room: its reader must catch up first.
+    Full,
+}
+
+/// Where reading goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The first kept position at or after the one asked for.
+    pub(crate) position: u64,
+    /// How many bytes before it are gone.
+    pub(crate) lost: u64,
+}
+
+/// A copy of all that is kept, for a snapshot.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The head and the tail, one behind the other.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the tail begins in `bytes`, if bytes between head and tail are missing.
+    pub(crate) gap_at: Option<usize>,
+    /// How many bytes the stream has had.
+    pub(crate) total: u64,
+}
+
+impl Store {
+    pub(crate) fn new(head_limit: usize, tail_limit: usize, lossless: bool) -> Self {
+        Store {
+            head: Vec::new(),
+            head_limit,
+            ring: Vec::new(),
+            ring_limit: if lossless {
+                tail_limit.max(LOSSLESS_RING)
+            } else {
+                tail_limit
+            },
+            tail_limit,
+            ring_base: head_limit as u64,
+            ring_from: head_limit as u64,
+            total: 0,
+            needed_from: lossless.then_some(0),
+            stalled: false,
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Lets `read` write the next bytes of the stream into the free pieces; it says how many it wrote.
+    ///
+    /// `beyond` makes room in a full lossless store by letting it grow beyond its tail.
+    pub(crate) fn fill(
+        &mut self,
+        beyond: bool,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Filled> {
+        let in_head = self.head_used();
+        if in_head < self.head_limit {
+            if in_head == self.head.len() {
+                grow(&mut self.head, self.head_limit);
+            }
+            let room = &mut self.head[in_head..];
+            let length = room.len();
+            let count = read(&mut [IoSliceMut::new(room)])?.min(length);
+            self.total += count as u64;
+            return Ok(Filled::Bytes(count));
+        }
+
+        let mut free = self.ring_free();
+        if free == 0 && self.ring.len() < self.ring_limit {
+            let wanted = self.ring.len().saturating_mul(2).max(FIRST_ALLOCATION);
+            self.resize_ring(wanted.min(self.ring_limit));
+            free = self.ring_free();
+        }
+        if free == 0 && beyond {
+            self.resize_ring(self.ring.len() + self.ring.len().max(FIRST_ALLOCATION));
+            free = self.ring_free();
+        }
+        if free == 0 {
+            if self.needed_from.is_some() {
+                self.stalled = true;
+                return Ok(Filled::Full);
+            }
+            return self.count_only(read);
+        }
+        let start = self.ring_index(self.total);
+        let (before, after) = self.ring.split_at_mut(start);
+        let first = after.len().min(free);
+        let second = before.len().min(free - first);
+        let count = read(&mut [
+            IoSliceMut::new(&mut after[..first]),
+            IoSliceMut::new(&mut before[..second]),
+        ])?
+        .min(free);
+        self.total += count as u64;
+        let oldest = self.total.saturating_sub(self.ring.len() as u64);
+        self.ring_from = self.ring_from.max(oldest);
+        Ok(Filled::Bytes(count))
+    }
+
+    /// A store without a tail past its head: what comes is counted, nothing of it is kept.
+    fn count_only(
+        &mut self,
+        read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
+    ) -> io::Result<Filled> {
+        let mut scratch = [0; 512];
+        let length = scratch.len();
+        let count = read(&mut [IoSliceMut::new(&mut scratch)])?.min(length);
+        self.total += count as u64;
+        self.ring_from = self.total.max(self.ring_from);
+        self.ring_base = self.ring_from;
+        Ok(Filled::Bytes(count))
+    }
+
+    /// The first kept byte at or after `cursor`, and how many are gone before it.
+    pub(crate) fn find(&self, cursor: u64) -> Found {
+        let gone = cursor >= self.head_used() as u64 && cursor < self.ring_from.min(self.total);
+        let position = if gone { self.ring_from } else { cursor };
+        Found {
+            position,
+            lost: position - cursor,
+        }
+    }
+
+    /// Copies kept bytes from `position`, which [`find`](Store::find) gave, as far as they are in one piece.
+    pub(crate) fn copy(&self, position: u64, buffer: &mut [u8]) -> usize {
+        let mut done = 0;
+        self.pieces(position, |piece| {
+            let count = piece.len().min(buffer.len() - done);
+            buffer[done..done + count].copy_from_slice(&piece[..count]);
+            done += count;
+        });
+        done
+    }
+
+    /// Says that somebody has read up to `cursor`. True if whoever found the store full shall go on: half of it is free.
+    pub(crate) fn mark_read(&mut self, cursor: u64) -> bool {
+        if let Some(needed) = &mut self.needed_from {
+            *needed = cursor.min(self.total).max(*needed);
+        }
+        let resumes = self.stalled && self.ring_free() >= self.ring.len() / 2;
+        self.stalled &= !resumes;
+        resumes
+    }
+
+    /// Copies what is kept: the first `head` and the last `tail` bytes.
+    pub(crate) fn kept(&self) -> Kept {
+        let head = self.head_used();
+        let tail_from = self
+            .total
+            .saturating_sub(self.tail_limit as u64)
+            .max(self.ring_from)
+            .min(self.total)
+            .max(head as u64);
+        let mut bytes = Vec::with_capacity(head + (self.total - tail_from) as usize);
+        bytes.extend_from_slice(&self.head[..head]);
+        self.ring_pieces(tail_from, |piece| bytes.extend_from_slice(piece));
+        Kept {
+            bytes,
+            gap_at: (tail_from > head as u64).then_some(head),
+            total: self.total,
+        }
+    }
+
+    /// Gives back memory that was taken for bytes that never came. For a stream that has ended.
+    pub(crate) fn shrink(&mut self) {
+        let head = self.head_used();
+        self.head.truncate(head);
+        self.head.shrink_to_fit();
+        let used = (self.total - self.ring_from.min(self.total)) as usize;
+        if used < self.ring.len() {
+            self.resize_ring(used);
+        }
+    }
+
+    fn head_used(&self) -> usize {
+        // The head's limit fits in memory, so the smaller of the two does.
+        self.total.min(self.head_limit as u64) as usize
+    }
+
+    /// How many bytes of the ring may be written. Not meaningful while the head has room.
+    fn ring_free(&self) -> usize {
+        let from = match self.needed_from {
+            // Smaller than the tail: the ring has to grow, whether its bytes were read or not.
+            _ if self.ring.len() < self.tail_limit => self.ring_from,
+            None => self.total,
+            Some(needed) => needed.max(self.ring_from),
+        };
+        let used = self.total - from;
+        self.ring.len() - used as usize
+    }
+
+    fn ring_index(&self, position: u64) -> usize {
+        ((position - self.ring_base) % self.ring.len() as u64) as usize
+    }
+
+    /// Gives the ring another size, which must hold what it holds.
+    fn resize_ring(&mut self, length: usize) {
+        let mut ring = vec![0; length];
+        let mut done = 0;
+        self.ring_pieces(self.ring_from, |piece| {
+            ring[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        });
+        self.ring = ring;
+        self.ring_base = self.ring_from;
+    }
+
+    /// The kept bytes from `position`, as far as they are in one piece of the stream.
+    fn pieces<'a>(&'a self, position: u64, mut take: impl FnMut(&'a [u8])) {
+        let head = self.head_used();
+        if position < head as u64 {
+            take(&self.head[position as usize..head]);
+            if self.ring_from > head as u64 {
+                return;
+            }
+        }
+        self.ring_pieces(position.max(head as u64), take);
+    }
+
+    fn ring_pieces<'a>(&'a self, position: u64, mut take: impl FnMut(&'a [u8])) {
+        if position < self.ring_from || position >= self.total {
+            return;
+        }
+        let length = (self.total - position) as usize;
+        let start = self.ring_index(position);
+        let first = length.min(self.ring.len() - start);
+        take(&self.ring[start..start + first]);
+        if first < length {
+            take(&self.ring[..length - first]);
+        }
+    }
+}
+
+/// Doubles a buffer, up to its limit.
+fn grow(buffer: &mut Vec<u8>, limit: usize) {
+    let wanted = buffer.len().saturating_mul(2).max(FIRST_ALLOCATION);
+    let wanted = wanted.min(limit);
+    buffer.reserve_exact(wanted - buffer.len());
+    buffer.resize(wanted, 0);
+}

@@ -1,0 +1,208 @@
+//! Kept bytes made into text for people and models: valid UTF-8, bounded lines, numbers that add up.
+//!
+//! Pure functions. "Shown" is the form in the text, where an invalid byte sequence takes the three bytes of U+FFFD;
+//! "raw" is the form in the output. Limits on lines count shown bytes, omissions count raw ones.
+
+use memchr::{memchr, memrchr};
+
+use super::store::Kept;
+use super::{Snapshot, Truncation};
+
+/// At the end of a line that was cut.
+const LINE_CUT: &str = " ... [truncated]";
+/// In the middle of a last line that was cut.
+const MIDDLE_CUT: &str = " ... [truncated] ... ";
+
+const STRATEGY: &str = "head_tail";
+
+/// Makes the text. `max_line` is the longest line in shown bytes, 0 for no limit.
+pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
+    let total = kept.total;
+    let max_line = if max_line == 0 { usize::MAX } else { max_line };
+    let Some(gap_at) = kept.gap_at else {
+        return finish(render_piece(kept.bytes, max_line, true), total);
+    };
+    let mut head = kept.bytes;
+    let tail = head.split_off(gap_at);
+    head.truncate(head.len() - unfinished(&head));
+    let tail = tail[continuation(&tail)..].to_vec();
+    let between = total - (head.len() + tail.len()) as u64;
+    let head = render_piece(head, max_line, false);
+    let tail = render_piece(tail, max_line, true);
+    let text = format!(
+        "{}\n\n... [omitted {between} bytes] ...\n\n{}",
+        head.text, tail.text
+    );
+    let shown = head.shown + tail.shown;
+    finish(Piece { text, shown }, total)
+}
+
+fn finish(piece: Piece, total: u64) -> Snapshot {
+    let omitted = total - piece.shown;
+    Snapshot {
+        truncation: (omitted > 0).then_some(Truncation {
+            original_bytes: total,
+            retained_bytes: piece.text.len() as u64,
+            omitted_bytes: omitted,
+            strategy: STRATEGY,
+        }),
+        text: piece.text,
+    }
+}
+
+/// A part of the text, and how many raw bytes it shows.
+struct Piece {
+    text: String,
+    shown: u64,
+}
+
+impl Piece {
+    fn push(&mut self, raw: &[u8]) {
+        self.shown += raw.len() as u64;
+        for chunk in raw.utf8_chunks() {
+            self.text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                self.text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+    }
+}
+
+/// Makes text of bytes that are in one piece in the output. `is_end` says that the output ends with them.
+fn render_piece(bytes: Vec<u8>, max_line: usize, is_end: bool) -> Piece {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if skip_short_lines(text.as_bytes(), max_line) == text.len() => {
+            let shown = text.len() as u64;
+            return Piece { text, shown };
+        }
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let mut piece = Piece {
+        text: String::with_capacity(bytes.len()),
+        shown: 0,
+    };
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let short = skip_short_lines(rest, max_line);
+        let (lines, after) = match short {
+            0 => rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)),
+            short => rest.split_at(short),
+        };
+        if short > 0 && std::str::from_utf8(lines).is_ok() {
+            piece.push(lines);
+        } else {
+            // A long line, or lines whose invalid bytes may make them long when shown.
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                match line.strip_suffix(b"\n") {
+                    Some(line) => {
+                        push_line(&mut piece, line, max_line, false);
+                        piece.push(b"\n");
+                    }
+                    None => push_line(&mut piece, line, max_line, is_end),
+                }
+            }
+        }
+        rest = after;
+    }
+    piece
+}
+
+/// How many bytes from the beginning are lines of at most `max_line` raw bytes. Looks at few of the bytes: all lines
+/// that end within a window of `max_line` bytes and a newline are short.
+fn skip_short_lines(bytes: &[u8], max_line: usize) -> usize {
+    let mut done = 0;
+    while bytes.len() - done > max_line {
+        match memrchr(b'\n', &bytes[done..=done + max_line]) {
+            Some(newline) => done += newline + 1,
+            None => return done,
+        }
+    }
+    bytes.len()
+}
+
+/// Adds one line without its newline, cut if its shown form is longer than `max_line`.
+fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
+    let shown: usize = characters(line).map(|(_, shown)| shown).sum();
+    if shown <= max_line {
+        return piece.push(line);
+    }
+    if is_last {
+        // A limit too small for the note still shows the true end.
+        let note = if max_line > MIDDLE_CUT.len() {
+            MIDDLE_CUT
+        } else {
+            ""
+        };
+        let room = max_line - note.len();
+        let front = if note.is_empty() { 0 } else { room / 2 };
+        let front_raw = raw_within(line, front);
+        let mut over = shown.saturating_sub(room - front);
+        let mut back_raw = 0;
+        for (raw, shown) in characters(line) {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(shown);
+            back_raw += raw;
+        }
+        piece.push(&line[..front_raw]);
+        piece.text.push_str(note);
+        piece.push(&line[back_raw..]);
+    } else {
+        let note = if max_line > LINE_CUT.len() {
+            LINE_CUT
+        } else {
+            ""
+        };
+        piece.push(&line[..raw_within(line, max_line - note.len())]);
+        piece.text.push_str(note);
+    }
+}
+
+/// How many raw bytes from the beginning make whole characters of at most `room` shown bytes.
+fn raw_within(line: &[u8], room: usize) -> usize {
+    let mut left = room;
+    let mut done = 0;
+    for (raw, shown) in characters(line) {
+        if shown > left {
+            break;
+        }
+        left -= shown;
+        done += raw;
+    }
+    done
+}
+
+/// The raw and the shown length of each character, an invalid sequence counting as one.
+fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    line.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid().chars().map(|c| (c.len_utf8(), c.len_utf8()));
+        let invalid = chunk.invalid().len();
+        let replaced = (invalid > 0).then_some((invalid, char::REPLACEMENT_CHARACTER.len_utf8()));
+        valid.chain(replaced)
+    })
+}
+
+/// How many bytes at the end are the beginning of a character whose rest is missing.
+pub(super) fn unfinished(bytes: &[u8]) -> usize {
+    let recent = &bytes[bytes.len().saturating_sub(3)..];
+    for (back, start) in (0..recent.len()).rev().enumerate() {
+        if continuation(&recent[start..=start]) == 0 {
+            // The last byte that can begin a character: what follows it is unfinished if UTF-8 says "need more".
+            let is_cut =
+                matches!(std::str::from_utf8(&recent[start..]), Err(e) if e.error_len().is_none());
+            return if is_cut { back + 1 } else { 0 };
+        }
+    }
+    0
+}
+
+/// How many bytes at the beginning can be the rest of a character that began before them.
+fn continuation(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take(3)
+        .take_while(|byte| **byte & 0xC0 == 0x80)
+        .count()
+}

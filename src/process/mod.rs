@@ -1,0 +1,399 @@
+//! One process: the only place where reading and reaping meet.
+//!
+//! Owns the life of the leader, the outputs, and what its reader thread is to do. Promises: an end is published after
+//! all that the leader wrote is in the outputs; every caller that waits is woken by the end; nothing is signalled that
+//! may not be ours. Knows nothing of the table that it stands in but an [`Observer`].
+//!
+//! Lock order: none. The life's lock, the desk's and each output's are never held together.
+
+mod ending;
+mod follow;
+mod handle;
+mod status;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Step};
+use crate::id::Id;
+use crate::life::{Asked, EndedBy, Life, State, Usage};
+use crate::output::{Output, Sizes};
+use crate::reader::{self, Attended, Orders, Source};
+use crate::reaper;
+use crate::signal::Signal;
+use crate::sweep;
+use crate::sys::child::{Pid, Presence, presence, signal_group};
+use crate::sys::descriptor::Wake;
+use crate::sys::signal::KILL;
+use crate::threads::{Pool, Worker};
+use crate::time::Deadline;
+
+pub(crate) use ending::terminate;
+pub use follow::Follow;
+pub use handle::Process;
+pub use status::{Listing, Status, Stopped};
+
+/// A stream of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output; standard error too, unless the streams are separate.
+    Stdout,
+    /// Standard error, if the streams are separate.
+    Stderr,
+}
+
+/// What was started, as it is reported.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) command: OsString,
+    pub(crate) directory: PathBuf,
+    pub(crate) owner: Option<OsString>,
+    pub(crate) background: bool,
+    pub(crate) started_at: SystemTime,
+    pub(crate) started: Instant,
+    /// When it was started, among those of its manager.
+    pub(crate) sequence: u64,
+}
+
+/// Is told what happens to a process. Called without a lock, on the process's own threads.
+pub(crate) trait Observer: Send + Sync {
+    /// The leader has ended and every output is closed.
+    fn done(&self, id: Id);
+}
+
+/// What a process needs of its manager.
+pub(crate) struct Settings {
+    pub(crate) sizes: Sizes,
+    pub(crate) max_line_bytes: usize,
+    pub(crate) stop_grace: Duration,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) observer: Box<dyn Observer>,
+}
+
+/// A process that was started, and stays what it is after it has ended.
+pub(crate) struct Inner {
+    pub(crate) id: Id,
+    pub(crate) pid: Pid,
+    pub(crate) about: About,
+    host: u32,
+    life: Life,
+    outputs: Vec<Arc<Output>>,
+    max_line_bytes: usize,
+    stop_grace: Duration,
+    pool: Arc<Pool>,
+    observer: Box<dyn Observer>,
+    /// How many of leader and outputs have not ended.
+    open: AtomicUsize,
+    /// What the reader thread is to do. A leaf: nothing is locked while it is held.
+    desk: Mutex<Desk>,
+}
+
+struct Desk {
+    /// Wakes the reader; `None` once it has left.
+    wake: Option<Arc<Wake>>,
+    limit: Deadline,
+    abandon: bool,
+}
+
+/// Everything that must be had before the leader may be started, so that nothing can fail after it was.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    reader: Worker,
+    reaper: Worker,
+    wake: Arc<Wake>,
+}
+
+impl Crew {
+    pub(crate) fn gather(pool: &Arc<Pool>) -> Result<Self, Error> {
+        let thread = |what| move |error| Error::spawn(Step::Thread, what, error);
+        Ok(Crew {
+            reader: pool.worker().map_err(thread("its reader"))?,
+            reaper: pool.worker().map_err(thread("its reaper"))?,
+            wake: Arc::new(Wake::new().map_err(|error| {
+                Error::spawn(Step::Pipe, "descriptor to wake its reader", error)
+            })?),
+        })
+    }
+}
+
+impl Inner {
+    /// Takes charge of a leader that was just spawned. [`attend`](Inner::attend) sets the crew to work.
+    pub(crate) fn new(
+        id: Id,
+        pid: Pid,
+        streams: usize,
+        about: About,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let limit = settings
+            .time_limit
+            .and_then(|limit| about.started.checked_add(limit));
+        Arc::new(Inner {
+            id,
+            pid,
+            host: std::process::id(),
+            life: Life::new(),
+            outputs: (0..streams)
+                .map(|_| Arc::new(Output::new(settings.sizes)))
+                .collect(),
+            max_line_bytes: settings.max_line_bytes,
+            stop_grace: settings.stop_grace,
+            pool: settings.pool,
+            observer: settings.observer,
+            open: AtomicUsize::new(1 + streams),
+            desk: Mutex::new(Desk {
+                wake: None,
+                limit: limit.map_or(Deadline::NEVER, Deadline::at),
+                abandon: false,
+            }),
+            about,
+        })
+    }
+
+    /// Sets the reader and the reaper to work.
+    pub(crate) fn attend(self: &Arc<Self>, crew: Crew, readers: Vec<OwnedFd>) {
+        let Crew {
+            reader,
+            reaper,
+            wake,
+        } = crew;
+        self.desk.lock().wake = Some(Arc::clone(&wake));
+        let sources: Vec<_> = readers
+            .into_iter()
+            .zip(&self.outputs)
+            .map(|(pipe, output)| Arc::new(Source::new(pipe, Arc::clone(output))))
+            .collect();
+        let to_drain = sources.clone();
+        let guard = ReaderGuard(Arc::clone(self));
+        reader.run(move || {
+            let guard = guard;
+            reader::run(sources, &wake, &Attendance(&guard.0));
+        });
+        let guard = ReaperGuard(Arc::clone(self));
+        reaper.run(move || {
+            let guard = guard;
+            let process = &guard.0;
+            reaper::run(process.pid, &process.life, move || {
+                to_drain.iter().for_each(|source| source.drain());
+            });
+        });
+    }
+
+    /// Where things stand.
+    pub(crate) fn status(self: &Arc<Self>) -> Status {
+        Status::of(self)
+    }
+
+    fn output(&self, stream: Stream) -> Result<&Arc<Output>, Error> {
+        match stream {
+            Stream::Stdout => Ok(&self.outputs[0]),
+            Stream::Stderr => self.outputs.get(1).ok_or_else(|| {
+                Error::invalid(
+                    "stream",
+                    "standard error is not separate: it is in standard output",
+                )
+            }),
+        }
+    }
+
+    fn output_open(&self) -> bool {
+        self.outputs.iter().any(|output| output.is_open())
+    }
+
+    /// Refuses to work in a forked copy of the host, before any lock is touched: it may be held for ever there.
+    pub(crate) fn check_host(&self) -> Result<(), Error> {
+        if self.host == std::process::id() {
+            Ok(())
+        } else {
+            Err(Error::Forked)
+        }
+    }
+
+    /// Sends a signal to all of the process that can be found.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        let number = signal.number();
+        let sent = self.signal_running(number, |asked| asked.signal(number, signal.asks_to_end()));
+        if let Some(sent) = sent {
+            return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
+        }
+        // The group's number may be somebody else's now, so what the leader left behind is found by its cookie.
+        let survivors = sweep::carriers(|id| id == self.id)
+            .map_err(|error| Error::io("cannot look for what is left of the process", error))?;
+        if survivors.is_empty() {
+            return Err(Error::NotRunning { id: self.id });
+        }
+        survivors
+            .iter()
+            .for_each(|survivor| survivor.signal(number));
+        Ok(())
+    }
+
+    /// Asks the group for its end on somebody's behalf. False if the leader has ended before.
+    pub(crate) fn ask_to_end(&self, by: EndedBy, signal: i32) -> bool {
+        self.signal_running(signal, |asked| asked.end(by))
+            .is_some_and(|sent| sent.is_ok())
+    }
+
+    /// Signals the group by its number, if that number is certain to be ours: while the leader is not reaped. `ask`
+    /// records who wanted it, unless the leader has exited already and only waits for the reaper.
+    ///
+    /// The reaper takes the life's lock to reap, and we hold it here, so the leader is at least a zombie until we have
+    /// signalled. Somebody else in the host may have reaped it though (`waitpid(-1)`); then there is nothing to see.
+    fn signal_running(
+        &self,
+        number: i32,
+        ask: impl FnOnce(&mut Asked),
+    ) -> Option<std::io::Result<()>> {
+        self.life
+            .while_running(|asked| match presence(self.pid) {
+                Presence::Gone => None,
+                Presence::Zombie => Some(signal_group(self.pid, number)),
+                Presence::Alive => {
+                    ask(asked);
+                    Some(signal_group(self.pid, number))
+                }
+            })
+            .flatten()
+    }
+
+    /// Lets the reader take what is in the pipes and go, whoever still holds them.
+    pub(crate) fn abandon_output(&self) {
+        let mut desk = self.desk.lock();
+        desk.abandon = true;
+        if let Some(wake) = &desk.wake {
+            wake.raise();
+        }
+    }
+
+    /// Lets a reader that found a lossless output full go on.
+    fn resume_reading(&self) {
+        if let Some(wake) = &self.desk.lock().wake {
+            wake.raise();
+        }
+    }
+
+    /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
+    fn leader_gone(&self) {
+        // Does nothing but after a defect: whoever waits must not wait for ever.
+        self.life.end(|| (State::Lost, Usage::default()));
+        // After the end, so that a reader that is told of it finds it.
+        self.outputs
+            .iter()
+            .for_each(|output| output.process_ended());
+        {
+            let mut desk = self.desk.lock();
+            if desk.limit != Deadline::NEVER {
+                desk.limit = Deadline::NEVER;
+                if let Some(wake) = &desk.wake {
+                    wake.raise();
+                }
+            }
+        }
+        self.one_less();
+    }
+
+    fn output_gone(&self, output: &Output) {
+        if output.close() {
+            self.one_less();
+        }
+    }
+
+    /// The leader or an output is done with. The last of them tells the observer.
+    fn one_less(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.observer.done(self.id);
+        }
+    }
+
+    /// The time limit has come: the process is stopped, by a thread of its own since the reader must go on reading.
+    fn reach_limit(self: &Arc<Self>) {
+        match self.pool.worker() {
+            Ok(worker) => {
+                let process = Arc::clone(self);
+                worker.run(move || {
+                    let grace = process.stop_grace;
+                    terminate(&[process], EndedBy::Limit, grace);
+                });
+            }
+            // No thread to wait out the grace period with: the limit itself still holds.
+            Err(_) => drop(self.ask_to_end(EndedBy::Limit, KILL)),
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("id", &self.id)
+            .field("pid", &self.pid)
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The process as its reader sees it.
+struct Attendance<'a>(&'a Arc<Inner>);
+
+impl Attended for Attendance<'_> {
+    fn attend(&self) -> Orders {
+        let (orders, limit_reached) = {
+            let mut desk = self.0.desk.lock();
+            let limit_reached = desk.limit.passed();
+            if limit_reached {
+                desk.limit = Deadline::NEVER;
+            }
+            let orders = Orders {
+                due: desk.limit,
+                abandon: desk.abandon,
+            };
+            (orders, limit_reached)
+        };
+        if limit_reached {
+            self.0.reach_limit();
+        }
+        orders
+    }
+
+    fn closed(&self, number: usize) {
+        self.0.output_gone(&self.0.outputs[number]);
+    }
+
+    fn leave(&self) -> bool {
+        let mut desk = self.0.desk.lock();
+        let may_leave = desk.limit == Deadline::NEVER || desk.abandon;
+        if may_leave {
+            desk.wake = None;
+        }
+        may_leave
+    }
+}
+
+/// Held by the reader's job: whatever ends it, nobody waits for its output any more.
+struct ReaderGuard(Arc<Inner>);
+
+impl Drop for ReaderGuard {
+    fn drop(&mut self) {
+        self.0.desk.lock().wake = None;
+        self.0
+            .outputs
+            .iter()
+            .for_each(|output| self.0.output_gone(output));
+    }
+}
+
+/// Held by the reaper's job: whatever ends it, the process has ended.
+struct ReaperGuard(Arc<Inner>);
+
+impl Drop for ReaperGuard {
+    fn drop(&mut self) {
+        self.0.leader_gone();
+    }
+}

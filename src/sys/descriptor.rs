@@ -1,0 +1,143 @@
+//! Descriptors: reading pipes without blocking, waiting for several at once, waking a thread that waits.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use super::check;
+
+/// Makes reads and writes on a descriptor fail with `WouldBlock` instead of waiting.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl with F_GETFL and F_SETFL takes numbers and touches no memory of ours; the descriptor is open.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
+/// How many bytes can be read at this moment.
+pub(crate) fn available(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one c_int through the pointer, which is valid for it.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Reads into several pieces of memory, one after the other.
+pub(crate) fn read_vectored(
+    fd: BorrowedFd<'_>,
+    pieces: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    let count = libc::c_int::try_from(pieces.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: IoSliceMut is guaranteed to have the layout of iovec, each piece is writable for its length, and the
+    // count is not above the number of pieces.
+    let read = unsafe { libc::readv(fd.as_raw_fd(), pieces.as_ptr().cast(), count) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+/// A descriptor and what to wait for on it, in the layout of `pollfd`.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct PollFd<'fd>(libc::pollfd, PhantomData<BorrowedFd<'fd>>);
+
+impl<'fd> PollFd<'fd> {
+    /// Waits until there is something to read, or the other side is gone.
+    pub(crate) fn readable(fd: BorrowedFd<'fd>) -> Self {
+        Self::new(fd.as_raw_fd(), libc::POLLIN)
+    }
+
+    /// Waits only until the other side is gone.
+    pub(crate) fn hangup(fd: BorrowedFd<'fd>) -> Self {
+        Self::new(fd.as_raw_fd(), 0)
+    }
+
+    /// A place that is passed over.
+    pub(crate) fn none() -> Self {
+        Self::new(-1, 0)
+    }
+
+    fn new(fd: libc::c_int, events: libc::c_short) -> Self {
+        let revents = 0;
+        PollFd(
+            libc::pollfd {
+                fd,
+                events,
+                revents,
+            },
+            PhantomData,
+        )
+    }
+
+    /// There is something to read.
+    pub(crate) fn has_input(&self) -> bool {
+        self.0.revents & libc::POLLIN != 0
+    }
+
+    /// The other side is gone (or, which the types rule out, the descriptor is not open).
+    pub(crate) fn hung_up(&self) -> bool {
+        self.0.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    }
+}
+
+/// Waits for any of several descriptors; `None` waits for ever. Returns early, with nothing set, when a signal arrives.
+pub(crate) fn poll(set: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
+    let time = timeout.map(|left| libc::timespec {
+        tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: left.subsec_nanos() as libc::c_long,
+    });
+    let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: PollFd is transparent over pollfd and the length is the slice's; `time` is null or points to a timespec
+    // that lives to the end of this function; a null mask leaves the mask alone.
+    let result = check(unsafe {
+        libc::ppoll(
+            set.as_mut_ptr().cast(),
+            set.len() as libc::nfds_t,
+            time,
+            ptr::null(),
+        )
+    });
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            set.iter_mut().for_each(|entry| entry.0.revents = 0);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Wakes a thread that waits in [`poll`] (an eventfd).
+///
+/// Who raises it first publishes what the woken thread shall see; who is woken first calls [`take`](Wake::take) and
+/// then looks. A raise that comes in between is either seen by that look or wakes the next poll.
+#[derive(Debug)]
+pub(crate) struct Wake(File);
+
+impl Wake {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes two numbers and touches no memory of ours.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the descriptor was made just now and nothing else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Wake(fd.into()))
+    }
+
+    /// Makes the descriptor readable. Never blocks.
+    pub(crate) fn raise(&self) {
+        // It fails only when the counter is full, and then the descriptor is readable anyway.
+        let _ = (&self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// Makes the descriptor unreadable again. The caller looks at what was published after this, not before.
+    pub(crate) fn take(&self) {
+        let _ = (&self.0).read(&mut [0; 8]);
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,245 @@
+//! Threads for blocking work, kept for the next job when one is done.
+//!
+//! Owns the threads and the list of those that are idle. Promises: a job that was given a [`Worker`] always runs, since
+//! the thread exists before the job does; each thread blocks all signals; a panic ends a job and not its thread; idle
+//! threads leave after [`IDLE_TIME`]. Its locks are leaves: nothing else is locked while one is held.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+
+use crate::sys::signal::with_all_blocked;
+use crate::time::Deadline;
+
+/// How long a thread waits for its next job.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// The stack of a thread. The work is shallow, and only what is touched takes memory.
+const STACK_BYTES: usize = 64 << 10;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that are kept for reuse.
+pub(crate) struct Pool {
+    /// Protects the list of threads.
+    inner: Mutex<Inner>,
+    /// Signalled, with `inner`, when a thread of a closed pool leaves.
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Those that wait for a job; the last one has waited for the shortest time.
+    idle: Vec<Seat>,
+    /// How many threads there are, those included that are being made.
+    alive: usize,
+    handles: HashMap<u64, JoinHandle<()>>,
+    next: u64,
+    closed: bool,
+}
+
+/// The only way to a waiting thread. A thread whose seat is dropped leaves.
+struct Seat {
+    number: u64,
+    inbox: Sender<Call>,
+}
+
+/// A job, and the seat to give back after it.
+struct Call {
+    job: Job,
+    seat: Seat,
+}
+
+/// A thread that waits for a job. Dropped without one, it goes back to the idle ones.
+pub(crate) struct Worker {
+    pool: Arc<Pool>,
+    seat: Option<Seat>,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Pool {
+            inner: Mutex::default(),
+            left: Condvar::new(),
+        })
+    }
+
+    /// An idle thread, or a new one.
+    pub(crate) fn worker(self: &Arc<Self>) -> io::Result<Worker> {
+        let (number, seat) = {
+            let mut inner = self.inner.lock();
+            let seat = inner.idle.pop();
+            if seat.is_none() {
+                inner.alive += 1;
+                inner.next += 1;
+            }
+            (inner.next, seat)
+        };
+        let seat = match seat {
+            Some(seat) => seat,
+            None => self.make(number).inspect_err(|_| self.leave(number))?,
+        };
+        Ok(Worker {
+            pool: Arc::clone(self),
+            seat: Some(seat),
+        })
+    }
+
+    fn make(self: &Arc<Self>, number: u64) -> io::Result<Seat> {
+        let (inbox, calls) = bounded(1);
+        let pool = Arc::clone(self);
+        let handle = with_all_blocked(|| {
+            thread::Builder::new()
+                .name(format!("procmgr-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || pool.serve(number, &calls))
+        })?;
+        self.inner.lock().handles.insert(number, handle);
+        Ok(Seat { number, inbox })
+    }
+
+    /// The life of a thread.
+    fn serve(&self, number: u64, calls: &Receiver<Call>) {
+        loop {
+            match calls.recv_timeout(IDLE_TIME) {
+                Ok(Call { job, seat }) => {
+                    // What a job serves is marked as failed by the job's own guards; the thread goes on.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                    self.put_back(seat);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Somebody may have taken our seat just now: then a job comes, and we wait for it.
+                    let mut inner = self.inner.lock();
+                    inner.idle.retain(|seat| seat.number != number);
+                }
+            }
+        }
+        self.leave(number);
+    }
+
+    /// A seat without a job waits for the next one, unless the pool is closed.
+    fn put_back(&self, seat: Seat) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            inner.idle.push(seat);
+        }
+    }
+
+    /// A thread is gone, or will be in a moment.
+    fn leave(&self, number: u64) {
+        let mut inner = self.inner.lock();
+        inner.alive -= 1;
+        if inner.closed {
+            self.left.notify_all();
+        } else {
+            inner.handles.remove(&number);
+        }
+    }
+
+    /// Lets the idle threads leave, and each other one after its job; waits for them until the deadline. True if none
+    /// is left.
+    pub(crate) fn close(&self, deadline: Deadline) -> bool {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.idle.clear();
+        while inner.alive > 0 && !deadline.passed() {
+            match deadline.instant() {
+                Some(at) => drop(self.left.wait_until(&mut inner, at)),
+                None => self.left.wait(&mut inner),
+            }
+        }
+        let all_left = inner.alive == 0;
+        let handles = std::mem::take(&mut inner.handles);
+        drop(inner);
+        for (_, handle) in handles {
+            // A thread that has left only has to return.
+            if all_left || handle.is_finished() {
+                let _ = handle.join();
+            }
+        }
+        all_left
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Gives the thread its job.
+    pub(crate) fn run(mut self, job: impl FnOnce() + Send + 'static) {
+        if let Some(seat) = self.seat.take() {
+            let inbox = seat.inbox.clone();
+            let job: Job = Box::new(job);
+            // There is room, since who holds the seat is the only sender; the thread listens while its seat exists.
+            let _ = inbox.send(Call { job, seat });
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.pool.put_back(seat);
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_used_again_also_after_a_panic() {
+        let pool = Pool::new();
+        let (tell, told) = bounded(1);
+        for round in 0..3 {
+            let tell = tell.clone();
+            let worker = pool.worker().expect("a thread");
+            let number = worker.seat.as_ref().map(|seat| seat.number);
+            worker.run(move || {
+                // The sender is dropped by the unwinding, after the message.
+                let _ = tell.send(number);
+                if round == 1 {
+                    std::panic::resume_unwind(Box::new(()));
+                }
+            });
+            assert_eq!(told.recv(), Ok(Some(1)), "round {round}");
+            // The seat comes back a moment after the job's last word.
+            while pool.inner.lock().idle.is_empty() {
+                thread::yield_now();
+            }
+        }
+        drop(pool.worker().expect("a thread"));
+        assert!(pool.close(Deadline::NEVER));
+        assert!(pool.inner.lock().handles.is_empty());
+    }
+
+    #[test]
+    fn closing_waits_for_jobs_until_the_deadline() {
+        let pool = Pool::new();
+        let (go, wait) = bounded::<()>(0);
+        pool.worker()
+            .expect("a thread")
+            .run(move || _ = wait.recv());
+        assert!(!pool.close(Deadline::after(Duration::ZERO)));
+        drop(go);
+        assert!(pool.close(Deadline::NEVER));
+    }
+}
