@@ -1,5 +1,37 @@
 //! procmgr starts shell commands for a host program, keeps a bounded picture of what each one printed, says exactly how
 //! each one ended, and never leaves one behind.
+//!
+//! # Why this is hard
+//!
+//! The exit of a command and the end of its output are two different facts: a server that a command leaves in the
+//! background holds the pipe for as long as it likes. Who waits for the end of the output hangs; who closes the pipe kills
+//! the server; who does neither loses the last line. A process number belongs to a stranger the moment after its owner was
+//! reaped. A child inherits blocked signals and descriptors from whoever starts it, and the next `setsid` takes it out
+//! of reach of a signal to its group. And output has no bound, while memory has.
+//!
+//! # What to call
+//!
+//! A [`Manager`] starts what a [`Request`] describes and gives a [`Process`]: to [`follow`](Process::follow) or
+//! [`read`](Process::read) its output as it comes, to take a bounded [`output`](Process::output) as text, to
+//! [`wait`](Process::wait) for its end, to [`signal`](Process::signal) and [`stop`](Process::stop) it. Closing the manager
+//! ends whatever is left. [`Manager::scope`] gives the view of one owner. All calls may be made from any thread; those that
+//! block say so.
+//!
+//! ```
+//! use procmgr::{Config, Manager, Request, State, Stream};
+//!
+//! let manager = Manager::open(Config::new())?;
+//! let process = manager.start(&Request::new("echo hello; exit 3"))?;
+//! assert_eq!(process.wait()?.state, State::Exited(3));
+//! assert_eq!(process.output(Stream::Stdout)?.text, "hello\n");
+//! # Ok::<(), procmgr::Error>(())
+//! ```
+//!
+//! # Limits
+//!
+//! Linux is built for and tested. A process that hangs in the kernel cannot be ended by anybody. One that wipes its
+//! environment, leaves its group and outlives its leader is not found.
+
 mod config;
 mod environment;
 mod error;
@@ -29,3 +61,8 @@ pub use output::{Chunk, MAX_CHARACTER_BYTES, ReadOptions, ReadState, Snapshot, T
 pub use process::{Follow, Listing, Process, Status, Stopped, Stream};
 pub use request::{MAX_ARGUMENT_BYTES, Request};
 pub use signal::Signal;
+
+/// The examples of the README, compiled and run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
