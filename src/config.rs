@@ -95,6 +95,15 @@ impl Config {
         self
     }
 
+    /// Sets a variable of the environment that every process gets to begin with. Without one that was
+    /// [given](Config::environment) before, this takes the host's environment as it is now.
+    pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment
+            .get_or_insert_with(|| std::env::vars_os().collect())
+            .insert(name.into(), value.into());
+        self
+    }
+
     /// A function that changes the environment before each start. It runs on the thread that starts, and may be
     /// called by several at once. When it fails, or panics, the environment is used as it was before, and a warning
     /// given.

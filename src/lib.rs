@@ -35,6 +35,10 @@
 mod config;
 mod environment;
 mod error;
+mod events;
+/// The C face. Rust programs have no use for it, but its own tests and measurements.
+#[doc(hidden)]
+pub mod ffi;
 mod id;
 mod keeper;
 mod life;
@@ -54,6 +58,7 @@ mod time;
 pub use config::{Config, Environment, HookError, MAX_KEPT_BYTES};
 pub use environment::ID_VARIABLE;
 pub use error::{Error, Step};
+pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};
 pub use life::{EndedBy, State, Usage};
 pub use manager::Manager;

@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::config::Config;
 use crate::environment;
 use crate::error::Error;
+use crate::events::{Event, Events, Hub};
 use crate::id::Id;
 use crate::keeper::Keeper;
 use crate::life::EndedBy;
@@ -56,6 +57,7 @@ struct House {
     host: u32,
     pool: Arc<Pool>,
     keeper: Arc<Keeper>,
+    events: Arc<Hub>,
     /// Protects the registry. A leaf.
     table: Mutex<Table>,
     /// Signalled, with `table`, when a spawn is over and when closing is.
@@ -99,6 +101,7 @@ impl Manager {
             host: std::process::id(),
             pool,
             keeper: Arc::clone(&keeper),
+            events: Arc::default(),
             table: Mutex::default(),
             settled: Condvar::new(),
         });
@@ -131,6 +134,11 @@ impl Manager {
         Ok(Manager {
             view: Arc::new(View::new(Arc::clone(house), Some(owner))),
         })
+    }
+
+    /// Whether this is the view of one owner.
+    pub fn is_scope(&self) -> bool {
+        self.view.owner.is_some()
     }
 
     /// Starts what the request describes.
@@ -178,7 +186,7 @@ impl Manager {
         let about = About {
             command: request.command_text(),
             directory: reported,
-            owner,
+            owner: owner.clone(),
             background: request.background,
             started_at,
             started,
@@ -190,11 +198,18 @@ impl Manager {
             stop_grace: config.stop_grace,
             time_limit: request.time_limit,
             pool: Arc::clone(&house.pool),
-            observer: Box::new(Registrar(Arc::downgrade(house))),
+            observer: Box::new(Registrar {
+                house: Arc::downgrade(house),
+                owner,
+            }),
         };
         let streams = spawned.readers.len();
         let process = process::Inner::new(id, spawned.pid, streams, about, settings);
         admission.publish(&process);
+        // Before its threads can tell of its end.
+        house
+            .events
+            .tell(Event::Started(id), process.about.owner.as_deref());
         process.attend(crew, spawned.readers);
         Ok(Process::new(process))
     }
@@ -220,6 +235,11 @@ impl Manager {
         let total = processes.len();
         processes.truncate(limit.unwrap_or(total));
         Ok(Listing { processes, total })
+    }
+
+    /// Subscribes to what happens to the processes that this manager or scope sees, from now on.
+    pub fn events(&self) -> Result<Events, Error> {
+        self.house()?.events.subscribe(self.view.owner.clone())
     }
 
     /// Refuses new starts, ends every process that it sees together with all that these left behind, and waits for
@@ -339,6 +359,7 @@ impl View {
         if is_root {
             house.keeper.close();
             house.pool.close(Deadline::after(THREADS_PATIENCE));
+            house.events.close();
             house.table.lock().closing = Closing::Done;
             house.settled.notify_all();
         }
@@ -433,14 +454,37 @@ impl Drop for Admission<'_> {
 }
 
 /// Tells the house what happens to a process.
-struct Registrar(Weak<House>);
+struct Registrar {
+    house: Weak<House>,
+    owner: Option<OsString>,
+}
+
+impl Registrar {
+    fn tell(&self, event: Event) {
+        if let Some(house) = self.house.upgrade() {
+            house.events.tell(event, self.owner.as_deref());
+        }
+    }
+}
 
 impl Observer for Registrar {
+    fn ended(&self, id: Id) {
+        self.tell(Event::Ended(id));
+    }
+
+    fn output_closed(&self, id: Id) {
+        self.tell(Event::OutputClosed(id));
+    }
+
     fn done(&self, id: Id) {
-        if let Some(house) = self.0.upgrade() {
+        if let Some(house) = self.house.upgrade() {
             house.table.lock().live -= 1;
             house.keeper.add(id);
         }
+    }
+
+    fn stopped(&self, id: Id) {
+        self.tell(Event::Stopped(id));
     }
 }
 

@@ -106,9 +106,9 @@ impl Request {
         self
     }
 
-    /// Ends the process after this time: TERM, the manager's grace period, KILL.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = Some(limit);
+    /// Ends the process after this time: TERM, the manager's grace period, KILL. `None`, the default, is no limit.
+    pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.time_limit = limit.into();
         self
     }
 

@@ -11,7 +11,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (2, &["config", "environment", "life", "output", "request"]),
     (3, &["reader", "reaper", "spawn", "sweep", "threads"]),
     (4, &["process"]),
-    (5, &["keeper", "manager"]),
+    (5, &["events", "keeper", "manager"]),
     (6, &["ffi"]),
 ];
 

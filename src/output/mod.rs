@@ -10,8 +10,9 @@ mod text;
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
+use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::time::Deadline;
 
@@ -106,6 +107,15 @@ struct Inner {
     open: bool,
     /// The leader has ended, and all that it wrote is in the store.
     process_ended: bool,
+    /// Who is to be told once, and past which cursor there must be a byte for it.
+    watches: Vec<(u64, Arc<dyn Notify>)>,
+}
+
+/// Is told once that there is something past a cursor. Called without a lock.
+pub(crate) trait Notify: Send + Sync {
+    /// Who is told: a second watch of the same one takes the place of the first.
+    fn who(&self) -> u64;
+    fn notify(&self);
 }
 
 impl Output {
@@ -115,6 +125,7 @@ impl Output {
                 store: Store::new(sizes.head, sizes.tail, sizes.lossless),
                 open: true,
                 process_ended: false,
+                watches: Vec::new(),
             }),
             changed: Condvar::new(),
         }
@@ -127,11 +138,33 @@ impl Output {
         beyond: bool,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<Filled> {
-        let filled = self.inner.lock().store.fill(beyond, read)?;
+        let mut inner = self.inner.lock();
+        let filled = inner.store.fill(beyond, read)?;
         if let Filled::Bytes(1..) = filled {
-            self.changed.notify_all();
+            self.tell(inner);
         }
         Ok(filled)
+    }
+
+    /// Wakes who waits and tells who watches, after a change.
+    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
+        self.changed.notify_all();
+        let told = match inner.watches.is_empty() {
+            true => Vec::new(),
+            false => inner.take_watches(),
+        };
+        drop(inner);
+        told.iter().for_each(|watch| watch.notify());
+    }
+
+    /// Tells `watch` once: when there is a byte past `cursor`, or the process or the stream has ended.
+    pub(crate) fn watch(&self, cursor: u64, watch: Arc<dyn Notify>) {
+        let mut inner = self.inner.lock();
+        inner
+            .watches
+            .retain(|(_, other)| other.who() != watch.who());
+        inner.watches.push((cursor, watch));
+        self.tell(inner);
     }
 
     /// Nobody will write any more. False if that was known.
@@ -140,7 +173,7 @@ impl Output {
         if inner.open {
             inner.open = false;
             inner.store.shrink();
-            self.changed.notify_all();
+            self.tell(inner);
             return true;
         }
         false
@@ -153,8 +186,9 @@ impl Output {
 
     /// The process has ended, and what it had written is here.
     pub(crate) fn process_ended(&self) {
-        self.inner.lock().process_ended = true;
-        self.changed.notify_all();
+        let mut inner = self.inner.lock();
+        inner.process_ended = true;
+        self.tell(inner);
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -214,6 +248,18 @@ impl fmt::Debug for Output {
 }
 
 impl Inner {
+    /// Takes out the watches whose time has come.
+    fn take_watches(&mut self) -> Vec<Arc<dyn Notify>> {
+        let over = !self.open || self.process_ended;
+        let total = self.store.total();
+        let (due, rest) = std::mem::take(&mut self.watches)
+            .into_iter()
+            .partition(|(cursor, _)| over || total > *cursor);
+        self.watches = rest;
+        let due: Vec<(u64, _)> = due;
+        due.into_iter().map(|(_, watch)| watch).collect()
+    }
+
     /// Copies what lies past the chunk's cursor. False if there is nothing to give yet.
     fn take(&self, buffer: &mut [u8], options: ReadOptions, chunk: &mut Chunk) -> bool {
         loop {

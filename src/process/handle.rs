@@ -7,7 +7,7 @@ use super::{Follow, Inner, Status, Stopped, Stream, terminate};
 use crate::error::Error;
 use crate::id::Id;
 use crate::life::EndedBy;
-use crate::output::{Chunk, MAX_CHARACTER_BYTES, ReadOptions, Snapshot};
+use crate::output::{Chunk, MAX_CHARACTER_BYTES, Notify, ReadOptions, Snapshot};
 use crate::signal::Signal;
 
 /// A process that was started.
@@ -122,5 +122,25 @@ impl Process {
             beyond_group: outcome.beyond_group,
             left: outcome.left,
         })
+    }
+
+    /// Does what [`stop`](Process::stop) does without waiting for it; [`Event::Stopped`](crate::Event::Stopped) tells
+    /// when it is over. Fails with [`Error::Io`] if there is no thread to be had for it.
+    pub fn stop_in_background(&self, grace: Duration) -> Result<(), Error> {
+        self.0.check_host()?;
+        self.0
+            .stop_in_background(EndedBy::Stop, grace)
+            .map_err(|error| Error::io("no thread to stop the process", error))
+    }
+
+    pub(crate) fn watch(
+        &self,
+        stream: Stream,
+        cursor: u64,
+        watch: Arc<dyn Notify>,
+    ) -> Result<(), Error> {
+        self.0.check_host()?;
+        self.0.output(stream)?.watch(cursor, watch);
+        Ok(())
     }
 }

@@ -64,8 +64,14 @@ pub(crate) struct About {
 
 /// Is told what happens to a process. Called without a lock, on the process's own threads.
 pub(crate) trait Observer: Send + Sync {
+    /// The leader has ended.
+    fn ended(&self, id: Id);
+    /// Every output is closed.
+    fn output_closed(&self, id: Id);
     /// The leader has ended and every output is closed.
     fn done(&self, id: Id);
+    /// A stop in the background is over.
+    fn stopped(&self, id: Id);
 }
 
 /// What a process needs of its manager.
@@ -297,11 +303,15 @@ impl Inner {
                 }
             }
         }
+        self.observer.ended(self.id);
         self.one_less();
     }
 
     fn output_gone(&self, output: &Output) {
         if output.close() {
+            if !self.output_open() {
+                self.observer.output_closed(self.id);
+            }
             self.one_less();
         }
     }
@@ -313,18 +323,24 @@ impl Inner {
         }
     }
 
-    /// The time limit has come: the process is stopped, by a thread of its own since the reader must go on reading.
+    /// Stops the process on a thread of its own, for callers that must not wait.
+    fn stop_in_background(self: &Arc<Self>, by: EndedBy, grace: Duration) -> std::io::Result<()> {
+        let process = Arc::clone(self);
+        self.pool.worker()?.run(move || {
+            terminate(std::slice::from_ref(&process), by, grace);
+            process.observer.stopped(process.id);
+        });
+        Ok(())
+    }
+
+    /// The time limit has come. The reader must go on reading, so it cannot wait out the grace period.
     fn reach_limit(self: &Arc<Self>) {
-        match self.pool.worker() {
-            Ok(worker) => {
-                let process = Arc::clone(self);
-                worker.run(move || {
-                    let grace = process.stop_grace;
-                    terminate(&[process], EndedBy::Limit, grace);
-                });
-            }
-            // No thread to wait out the grace period with: the limit itself still holds.
-            Err(_) => drop(self.ask_to_end(EndedBy::Limit, KILL)),
+        if self
+            .stop_in_background(EndedBy::Limit, self.stop_grace)
+            .is_err()
+        {
+            // No thread to wait with: the limit itself still holds.
+            self.ask_to_end(EndedBy::Limit, KILL);
         }
     }
 }

@@ -1,0 +1,34 @@
+#include <procmgr.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void check(int32_t code, const char *what)
+{
+    if (code < 0) {
+        fprintf(stderr, "%s: %s\n", what, mgr_strerror(code));
+        exit(1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    mgr_t manager;
+    mgr_request_t request;
+    mgr_id id;
+    mgr_process process = { .struct_size = sizeof process };
+    char buffer[4096];
+    uint64_t cursor = 0;
+    size_t length;
+
+    check(mgr_open(0, &manager), "open");
+    check(mgr_request_new(argc > 1 ? argv[1] : "echo hello; exit 3", &request), "request");
+    check(mgr_start(manager, request, &id, NULL), "start");
+    mgr_request_free(request);
+    while (mgr_read(manager, id.text, MGR_STDOUT | MGR_READ_UNTIL_END, &cursor, buffer, sizeof buffer, &length,
+                    NULL, -1) == MGR_OK)
+        fwrite(buffer, 1, length, stdout);
+    check(mgr_wait(manager, id.text, -1, &process), "wait");
+    printf("exit code %d\n", (int)process.exit_code);
+    mgr_release(manager); /* ends whatever is left */
+    return 0;
+}

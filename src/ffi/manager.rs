@@ -1,0 +1,215 @@
+//! Managers and scopes.
+
+use std::ffi::c_char;
+
+use crate::{Config, Process, Request};
+
+use super::convert::{self, Out, Sized, id, status, text};
+use super::handles::{self, Object};
+use super::outcome::{MGR_OK, call, call_described};
+use super::types::*;
+
+/// Opens a manager: a registry of processes, with threads of its own.
+///
+/// config: options, or 0 for all defaults.
+/// manager: receives the handle; give it back with mgr_release.
+///
+/// MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
+/// MGR_ERR_IO if there is no thread to be had. Does not block.
+///
+/// # Safety
+///
+/// `manager` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_open(config: mgr_config_t, manager: *mut mgr_t) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let manager = unsafe { Out::new(manager) }.wanted("manager is NULL")?;
+        let config = match config {
+            0 => Config::new(),
+            config => handles::config(config)?.lock().clone(),
+        };
+        manager.put(handles::add(Object::Manager(crate::Manager::open(config)?)));
+        Ok(MGR_OK)
+    })
+}
+
+/// Makes a view of a manager that sees, starts and ends only one owner's processes. Every function that takes a manager
+/// takes a scope. A scope of a scope must be of the same owner.
+///
+/// owner: any bytes but none; copied.
+/// scope: receives the handle; give it back with mgr_release, which leaves the processes alone.
+///
+/// MGR_OK; MGR_ERR_INVALID if an argument is NULL, or the owner empty or another scope's; MGR_ERR_HANDLE;
+/// MGR_ERR_CLOSED. Does not block.
+///
+/// # Safety
+///
+/// `owner` is NULL or ends with a NUL, `scope` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_scope(manager: mgr_t, owner: *const c_char, scope: *mut mgr_t) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let scope = unsafe { Out::new(scope) }.wanted("scope is NULL")?;
+        // SAFETY: the caller's promise.
+        let owner = unsafe { text(owner, "owner is NULL") }?;
+        let made = handles::manager(manager)?.scope(owner)?;
+        scope.put(handles::add(Object::Manager(made)));
+        Ok(MGR_OK)
+    })
+}
+
+/// Refuses new starts, ends every process that the manager or scope sees, with everything that these left behind, and
+/// waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
+/// until the handle is released. Closing again changes nothing.
+///
+/// MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL: it hangs in the
+/// kernel. Blocks for the manager's close grace (default 0) and the kernel's work.
+#[unsafe(no_mangle)]
+pub extern "C" fn mgr_close(manager: mgr_t) -> i32 {
+    call(|| {
+        handles::manager(manager)?.close()?;
+        Ok(MGR_OK)
+    })
+}
+
+/// Gives the handle of a manager or scope back. Of a manager this closes it first, as mgr_close does; of a scope it
+/// leaves the processes alone. Calls that are under way in other threads end as they would have.
+///
+/// MGR_OK; MGR_ERR_HANDLE. Blocks as mgr_close does for a manager, and not for a scope.
+#[unsafe(no_mangle)]
+pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
+    call(|| {
+        let removed = handles::remove(manager, |object| matches!(object, Object::Manager(_)))?;
+        if let Object::Manager(manager) = removed {
+            // The last clone may be in another call's hands, so dropping ours is not enough.
+            if !manager.is_scope() {
+                manager.close()?;
+            }
+        }
+        Ok(MGR_OK)
+    })
+}
+
+/// Starts what the request describes. Returns when the program has been executed.
+///
+/// id: receives the id of the process; may be NULL.
+/// error: receives the reason of a failure, with the step of the start that failed; may be NULL. Set its struct_size.
+///
+/// MGR_OK. On an error nothing was started and nothing is left of it:
+/// MGR_ERR_INVALID if the request cannot be started by anybody (empty command, bad variable name, an argument or
+/// variable over 131,071 bytes) or belongs to another owner than the scope; MGR_ERR_SPAWN if the system did not start it
+/// (no such directory or program, no permission, no more descriptors, threads or processes), see errno and error;
+/// MGR_ERR_LIMIT if max_processes live already; MGR_ERR_CLOSED; MGR_ERR_HANDLE.
+///
+/// Blocks for as long as the kernel takes to execute the program.
+///
+/// # Safety
+///
+/// `id` is NULL or valid for writing; `error` is NULL or valid for writing and its struct_size is set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_start(
+    manager: mgr_t,
+    request: mgr_request_t,
+    id: *mut mgr_id,
+    error: *mut mgr_error,
+) -> i32 {
+    let empty = mgr_error {
+        struct_size: size_of::<mgr_error>(),
+        code: MGR_OK,
+        os_error: 0,
+        step: 0,
+        message: [0; 500],
+    };
+    // SAFETY: the caller's promise.
+    let place = unsafe { Sized::new(error) };
+    let (described, checked) = match place {
+        Ok(place) => (Some(place), Ok(())),
+        Err(failure) => (None, Err(failure)),
+    };
+    let describe = |failure: Option<&super::outcome::Failure>| {
+        if let Some(place) = &described {
+            let mut error = empty;
+            if let Some(failure) = failure {
+                failure.describe(&mut error);
+            }
+            place.put(error);
+        }
+    };
+    call_described(describe, || {
+        checked?;
+        // SAFETY: the caller's promise.
+        let id_place = unsafe { Out::new(id) };
+        let request: Request = handles::request(request)?.lock().clone();
+        let process: Process = handles::manager(manager)?.start(&request)?;
+        id_place.put(self::id(process.id()));
+        Ok(MGR_OK)
+    })
+}
+
+/// Lists the processes: running ones first, newest first.
+///
+/// processes: an array that receives up to capacity of them; may be NULL with capacity 0, which only counts them. Set
+/// the struct_size of the first one: all elements have that size.
+/// count: receives how many there are in all, which may be more than capacity; may be NULL.
+///
+/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too. Does not block.
+///
+/// # Safety
+///
+/// `processes` is NULL, or valid for writing `capacity` elements of the first one's struct_size; `count` is NULL or
+/// valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_list(
+    manager: mgr_t,
+    processes: *mut mgr_process,
+    capacity: usize,
+    count: *mut usize,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let count = unsafe { Out::new(count) };
+        let processes = if capacity == 0 {
+            std::ptr::null_mut()
+        } else {
+            processes
+        };
+        // SAFETY: the caller's promise: where there is an element, its size is set.
+        let mut places = unsafe { Sized::new(processes) }?;
+        if capacity > 0 {
+            places = places.wanted("processes is NULL and its capacity is not 0")?;
+        }
+        let listing = handles::manager(manager)?.list(Some(capacity))?;
+        for (index, process) in listing.processes.iter().enumerate() {
+            places.put_at(index, status(process));
+        }
+        count.put(listing.total);
+        Ok(MGR_OK)
+    })
+}
+
+/// Where a process stands.
+///
+/// process: receives it. Set its struct_size.
+///
+/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
+/// and was dropped; MGR_ERR_HANDLE. Does not block.
+///
+/// # Safety
+///
+/// `id` is NULL or ends with a NUL; `process` is NULL or valid for writing and its struct_size is set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_inspect(
+    manager: mgr_t,
+    id: *const c_char,
+    process: *mut mgr_process,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { Sized::new(process) }?.wanted("process is NULL")?;
+        // SAFETY: the caller's promise.
+        let process = unsafe { convert::process(manager, id) }?;
+        place.put(status(&process.status()?));
+        Ok(MGR_OK)
+    })
+}

@@ -1,0 +1,127 @@
+//! Keeps `include/procmgr.h` equal to what the sources say.
+//!
+//! After a change of the C face, `PROCMGR_BLESS=1 cargo test --test header` writes it anew.
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn the_header_is_what_the_sources_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("include/procmgr.h");
+    let generated = generate(root);
+    if std::env::var_os("PROCMGR_BLESS").is_some() {
+        fs::write(&path, &generated).expect("the header can be written");
+    }
+    let committed = fs::read_to_string(&path).expect("the header can be read");
+    // Compared by line, so that a difference is shown and not two whole headers.
+    for (number, (is, shall)) in committed.lines().zip(generated.lines()).enumerate() {
+        assert_eq!(is, shall, "line {} of include/procmgr.h", number + 1);
+    }
+    assert_eq!(committed, generated, "PROCMGR_BLESS=1 writes it anew");
+}
+
+#[test]
+fn the_header_holds_the_example_and_the_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
+    let example = fs::read_to_string(root.join("examples/c/run.c")).expect("the example is there");
+    // A comment cannot hold a comment of the same kind.
+    let example = example.replace("/* ends whatever is left */", "// ends whatever is left");
+    let shown: String = example
+        .lines()
+        .map(|line| format!(" *     {line}").trim_end().to_owned() + "\n")
+        .collect();
+    assert!(
+        header.contains(&shown),
+        "the example in the header is not examples/c/run.c"
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(header.contains(&format!("#define MGR_VERSION \"{version}\"\n")));
+    let numbers: Vec<i32> = version
+        .split('.')
+        .map(|part| part.parse().expect("a number"))
+        .collect();
+    let number = numbers[0] * 1_000_000 + numbers[1] * 1_000 + numbers[2];
+    assert_eq!(procmgr::ffi::mgr_version_number(), number);
+}
+
+#[test]
+fn the_header_has_no_names_but_ours() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
+    let mut code = String::new();
+    let mut rest = header.as_str();
+    // Without comments.
+    while let Some(at) = rest.find("/*") {
+        code += &rest[..at];
+        rest = &rest[at + rest[at..].find("*/").expect("a comment ends") + 2..];
+    }
+    code += rest;
+    for line in code.lines() {
+        let mut words = line.split_whitespace();
+        let name = match (words.next(), words.next()) {
+            (Some("#define"), Some(name)) => name,
+            (Some("typedef"), _) => line
+                .trim_end_matches([';', '{'])
+                .split_whitespace()
+                .last()
+                .unwrap_or(""),
+            _ if line.contains('(') && line.starts_with(char::is_alphabetic) => {
+                let before = line.split('(').next().unwrap_or("");
+                before.rsplit([' ', '*']).next().unwrap_or("")
+            }
+            _ => continue,
+        };
+        let ours = name.starts_with("mgr_") || name.starts_with("MGR_") || name == "PROCMGR_H";
+        assert!(ours, "{name} in: {line}");
+    }
+}
+
+fn generate(root: &Path) -> String {
+    let config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("the settings can be read");
+    let mut header = Vec::new();
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for file in [
+        "types", "outcome", "config", "request", "manager", "process", "events",
+    ] {
+        builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
+    }
+    builder
+        .generate()
+        .expect("a header can be made")
+        .write(&mut header);
+    for_c(&String::from_utf8(header).expect("it is text"))
+}
+
+/// What Rust's documentation says under "Safety" is said to C programmers by the header's overview. Comments of one line
+/// take one line.
+fn for_c(header: &str) -> String {
+    let mut result: Vec<String> = Vec::new();
+    let mut skipping = false;
+    for line in header.lines() {
+        let text = line.trim_start();
+        if text == "* # Safety" {
+            skipping = true;
+            if result.last().is_some_and(|last| last.trim() == "*") {
+                result.pop();
+            }
+        }
+        skipping &= text != "*/";
+        if skipping {
+            continue;
+        }
+        let begins = |back: usize| result.len().checked_sub(back).map(|at| result[at].clone());
+        match (text, begins(2), begins(1)) {
+            ("*/", Some(open), Some(only)) if open.trim() == "/**" => {
+                result.truncate(result.len() - 2);
+                let indent = &open[..open.len() - 3];
+                let only = only.trim_start().trim_start_matches('*');
+                result.push(format!("{indent}/**{only} */"));
+            }
+            _ => result.push(line.trim_end().to_owned()),
+        }
+    }
+    result.join("\n") + "\n"
+}
