@@ -121,6 +121,12 @@
 /** State: the leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD. */
 #define MGR_LOST 3
 
+/** State, of mgr_cancel only: the key has started nothing, and never will. */
+#define MGR_NEVER_STARTED 4
+
+/** State, of mgr_cancel only: the key is still being started, and what comes of it will be ended. */
+#define MGR_STARTING 5
+
 /** Ended by: nobody asked for it, or it has not ended. */
 #define MGR_BY_NOBODY 0
 
@@ -284,7 +290,7 @@ typedef struct mgr_process {
      * another process's.
      */
     int32_t pid;
-    /** MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST. */
+    /** MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or MGR_STARTING. */
     int32_t state;
     /** The exit code; -1 unless the state is MGR_EXITED. */
     int32_t exit_code;
@@ -469,7 +475,16 @@ int32_t mgr_config_max_ended(mgr_config_t config, size_t count);
 int32_t mgr_config_keep_ended_ms(mgr_config_t config, int64_t time_ms);
 
 /**
- * The time between TERM and KILL when the time limit of a request expires, in milliseconds; negative never sends KILL.
+ * How long an ended process that was started with a key is kept, in milliseconds; negative is for ever. What its key has
+ * started, and how that ended, is remembered after that. Default: 3,600,000 (1 hour).
+ *
+ * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_config_keep_keyed_ms(mgr_config_t config,
+                                 int64_t time_ms);
+
+/**
+ * The time between TERM and KILL when the time limit of a request expires and when a key is canceled, in milliseconds; negative never sends KILL.
  * Default: 5,000.
  *
  * MGR_OK; MGR_ERR_HANDLE. Does not block.
@@ -588,6 +603,37 @@ int32_t mgr_request_lossless(mgr_request_t request,
                              int32_t lossless);
 
 /**
+ * Makes the start idempotent: however often it is asked for with this key, one process is started, and every start with
+ * an equal request gives it (MGR_ATTACHED). Keys of different owners are different keys.
+ *
+ * key, length: 1 to 255 bytes of any kind; copied.
+ *
+ * MGR_OK; MGR_ERR_INVALID if key is NULL and length is not 0; MGR_ERR_HANDLE. A length out of range is refused by
+ * mgr_start. Does not block.
+ */
+int32_t mgr_request_key(mgr_request_t request,
+                        const void *key,
+                        size_t length);
+
+/**
+ * The id that the process shall have, instead of a random one: a UUID of 36 characters. One that is known already is
+ * answered by mgr_start with MGR_ERR_CONFLICT, unless key and request are the same.
+ *
+ * MGR_OK; MGR_ERR_INVALID if id is NULL or no UUID; MGR_ERR_HANDLE. The text is copied. Does not block.
+ */
+int32_t mgr_request_id(mgr_request_t request,
+                       const char *id);
+
+/**
+ * How long a start with a key waits, in milliseconds, for another one that is starting the same key; then mgr_start
+ * answers MGR_TIMEOUT, and the other start goes on. Negative, the default, waits for as long as that takes.
+ *
+ * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_request_start_timeout_ms(mgr_request_t request,
+                                     int64_t timeout_ms);
+
+/**
  * Opens a manager: a registry of processes, with threads of its own.
  *
  * config: options, or 0 for all defaults.
@@ -637,13 +683,19 @@ int32_t mgr_release(mgr_t manager);
  * id: receives the id of the process; may be NULL.
  * error: receives the reason of a failure, with the step of the start that failed; may be NULL. Set its struct_size.
  *
- * MGR_OK. On an error nothing was started and nothing is left of it:
+ * MGR_OK. MGR_ATTACHED: the request's key had been started before; nothing was started, and id names that process.
+ * MGR_TIMEOUT: another start of the same key is still under way; see mgr_request_start_timeout_ms.
+ * On an error nothing was started and nothing is left of it:
  * MGR_ERR_INVALID if the request cannot be started by anybody (empty command, bad variable name, an argument or
  * variable over 131,071 bytes) or belongs to another owner than the scope; MGR_ERR_SPAWN if the system did not start it
  * (no such directory or program, no permission, no more descriptors, threads or processes), see errno and error;
- * MGR_ERR_LIMIT if max_processes live already; MGR_ERR_CLOSED; MGR_ERR_HANDLE.
+ * MGR_ERR_LIMIT if max_processes live already, or 16,384 keys are remembered; MGR_ERR_CONFLICT if the key or the id
+ * belongs to a different request; MGR_ERR_CANCELED if the key was canceled before; MGR_ERR_EXPIRED if what the key has
+ * started has ended and was dropped, and mgr_cancel tells how it ended; MGR_ERR_CLOSED; MGR_ERR_HANDLE. A key whose
+ * start failed gets the same failure again.
  *
- * Blocks for as long as the kernel takes to execute the program.
+ * Blocks for as long as the kernel takes to execute the program, and with a key for as long as another start of the
+ * same key takes; mgr_cancel, mgr_close and the request's start timeout end that waiting.
  */
 int32_t mgr_start(mgr_t manager,
                   mgr_request_t request,
@@ -670,11 +722,79 @@ int32_t mgr_list(mgr_t manager,
  * process: receives it. Set its struct_size.
  *
  * MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
- * and was dropped; MGR_ERR_HANDLE. Does not block.
+ * and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
+ * MGR_ERR_HANDLE. Does not block.
  */
 int32_t mgr_inspect(mgr_t manager,
                     const char *id,
                     struct mgr_process *process);
+
+/**
+ * Makes sure that a key is not started any more: what was never started never will be, what is being started or runs is
+ * ended (TERM, the manager's stop grace, KILL), what has ended stays as it is.
+ *
+ * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+ * timeout_ms: how long to wait for that; negative is for as long as it takes, 0 does not wait. The ending goes on.
+ * process: receives what came of it; may be NULL. Set its struct_size. Its state is MGR_NEVER_STARTED if the key has
+ * started nothing, and MGR_STARTING if it is still being started; then it has no id.
+ *
+ * MGR_OK: nothing of it runs; ended_by tells whether it was this cancel that ended it. MGR_TIMEOUT: the time was up
+ * first. MGR_ERR_LIMIT: the key was never seen and 16,384 keys are remembered already; MGR_ERR_IO: no thread to end it;
+ * MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too.
+ *
+ * Blocks; ended by the end of the process and by the timeout.
+ */
+int32_t mgr_cancel(mgr_t manager,
+                   const void *key,
+                   size_t length,
+                   int64_t timeout_ms,
+                   struct mgr_process *process);
+
+/**
+ * The process that a key has started, also when its output is gone.
+ *
+ * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+ * id: receives its id; may be NULL.
+ *
+ * MGR_OK; MGR_ERR_NOT_FOUND if the key has started nothing (yet); MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_find(mgr_t manager,
+                 const void *key,
+                 size_t length,
+                 struct mgr_id *id);
+
+/**
+ * Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
+ * used.
+ *
+ * MGR_OK; MGR_ERR_INVALID if something of the process may still run; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_forget(mgr_t manager,
+                   const char *id);
+
+/**
+ * Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose process
+ * has ended: the key is then as if it had never been used.
+ *
+ * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+ *
+ * MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if something of its process may still
+ * run; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_forget_key(mgr_t manager,
+                       const void *key,
+                       size_t length);
+
+/**
+ * The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
+ * another instance".
+ *
+ * instance: receives it.
+ *
+ * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_instance(mgr_t manager,
+                     struct mgr_id *instance);
 
 /**
  * Waits for the end of a process: until its leader has ended and all that the leader wrote can be read, whoever else
@@ -683,7 +803,8 @@ int32_t mgr_inspect(mgr_t manager,
  * timeout_ms: how long to wait; negative is for ever, 0 does not wait. It ends the waiting and never the process.
  * process: receives where the process stands, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
  *
- * MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+ * MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped;
+ * process holds how it ended. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
  *
  * Blocks; ended by the end of the process, which mgr_close brings about, and by the timeout.
  */

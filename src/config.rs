@@ -48,6 +48,7 @@ pub struct Config {
     pub(crate) max_processes: usize,
     pub(crate) max_ended: usize,
     pub(crate) keep_ended: Duration,
+    pub(crate) keep_keyed: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) close_grace: Duration,
     pub(crate) warn: Option<Warn>,
@@ -71,6 +72,7 @@ impl Config {
             max_processes: 1_024,
             max_ended: 1_024,
             keep_ended: Duration::from_secs(5 * 60),
+            keep_keyed: Duration::from_secs(60 * 60),
             stop_grace: Config::DEFAULT_STOP_GRACE,
             close_grace: Duration::ZERO,
             warn: None,
@@ -157,7 +159,14 @@ impl Config {
         self
     }
 
-    /// The time between TERM and KILL when a time limit expires (5 seconds).
+    /// How long an ended process that was started with a key is kept (1 hour). What its key has started, and how that
+    /// ended, is remembered after that.
+    pub fn keep_keyed(mut self, time: Duration) -> Self {
+        self.keep_keyed = time;
+        self
+    }
+
+    /// The time between TERM and KILL when a time limit expires, and when a key is canceled (5 seconds).
     pub fn stop_grace(mut self, grace: Duration) -> Self {
         self.stop_grace = grace;
         self
@@ -235,6 +244,7 @@ impl fmt::Debug for Config {
             .field("max_processes", &self.max_processes)
             .field("max_ended", &self.max_ended)
             .field("keep_ended", &self.keep_ended)
+            .field("keep_keyed", &self.keep_keyed)
             .field("stop_grace", &self.stop_grace)
             .field("close_grace", &self.close_grace)
             .finish_non_exhaustive()

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::id::Id;
+use crate::status::Status;
 
 /// Why a call did not do what it was asked to.
 ///
@@ -48,6 +49,24 @@ pub enum Error {
         /// Its value.
         limit: usize,
     },
+    /// The key, or the id that the request brings, belongs to a different request.
+    Conflict,
+    /// The key has started nothing here.
+    UnknownKey,
+    /// Something of the process may still run.
+    StillRunning {
+        /// The process.
+        id: Id,
+    },
+    /// The key was canceled before it was started. It never ran, and will not.
+    Canceled,
+    /// The process is known by its key and its output is gone.
+    Expired {
+        /// How it ended. Its texts (command, directory) are gone too.
+        status: Box<Status>,
+    },
+    /// Somebody else is still starting this key: the outcome is open. The start itself goes on.
+    StartPending,
     /// The operating system refused something that is not the start of a command.
     Io {
         /// What was tried.
@@ -123,6 +142,12 @@ impl Error {
         }
     }
 
+    pub(crate) fn expired(status: &Status) -> Self {
+        Error::Expired {
+            status: Box::new(status.clone()),
+        }
+    }
+
     pub(crate) fn spawn(step: Step, subject: impl Into<String>, source: io::Error) -> Self {
         Error::Spawn {
             step,
@@ -168,6 +193,16 @@ impl fmt::Display for Error {
                 Step::Execute => write!(f, "cannot start: cannot execute {subject}: {source}"),
             },
             Error::Limit { what, limit } => write!(f, "the limit {what} of {limit} is reached"),
+            Error::Conflict => f.write_str("the key or the id belongs to a different request"),
+            Error::UnknownKey => f.write_str("this key has started nothing here"),
+            Error::StillRunning { id } => write!(f, "process {id} has not ended"),
+            Error::Canceled => f.write_str("the key was canceled before it was started"),
+            Error::Expired { status } => {
+                write!(f, "process {} has ended and its output is gone", status.id)
+            }
+            Error::StartPending => {
+                f.write_str("somebody else is still starting this key: the outcome is open")
+            }
             Error::Io { what, source } => write!(f, "{what}: {source}"),
             Error::Forked => f.write_str("called in a forked copy of the host"),
             Error::Unsupported { what } => write!(f, "not supported: {what}"),

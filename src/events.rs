@@ -6,7 +6,7 @@
 //! subscribers.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -75,7 +75,7 @@ struct Subscribers {
 /// The sending side of one subscription.
 struct Seat {
     number: u64,
-    owner: Option<OsString>,
+    owner: Option<Arc<OsStr>>,
     /// Taken away to tell the receiving side that nothing will come any more.
     queue: Mutex<Option<Sender<Event>>>,
     missed: AtomicU64,
@@ -109,7 +109,7 @@ impl Seat {
 
 impl Hub {
     /// Adds a subscriber to the events of one owner, or of everybody.
-    pub(crate) fn subscribe(self: &Arc<Self>, owner: Option<OsString>) -> Result<Events, Error> {
+    pub(crate) fn subscribe(self: &Arc<Self>, owner: Option<Arc<OsStr>>) -> Result<Events, Error> {
         let (sender, queue) = bounded(MAX_EVENTS);
         let mut inner = self.inner.lock();
         if inner.closed {
@@ -315,7 +315,9 @@ mod tests {
     #[test]
     fn each_owner_sees_its_own() {
         let hub = Arc::new(Hub::default());
-        let mine = hub.subscribe(Some("me".into())).expect("the hub is open");
+        let mine = hub
+            .subscribe(Some(OsStr::new("me").into()))
+            .expect("the hub is open");
         let all = hub.subscribe(None).expect("the hub is open");
         let (a, b) = (Id::random(), Id::random());
         hub.tell(Event::Started(a), Some("you".as_ref()));

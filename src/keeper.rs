@@ -7,44 +7,77 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::id::Id;
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    keep: Duration,
+    /// How many are kept.
     most: usize,
-    /// Protects the queue.
+    /// Protects the queues.
     inner: Mutex<Inner>,
     /// Signalled, with `inner`, when there is something new.
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    /// When each one ended, the oldest first.
-    ended: VecDeque<(Instant, Id)>,
+    /// Those that were started without and with a key.
+    queues: [Queue; 2],
     closed: bool,
 }
 
-impl Keeper {
-    pub(crate) fn new(keep: Duration, most: usize) -> Self {
-        Keeper {
+/// Processes that are kept for the same time, the one that ended first in front.
+#[derive(Debug)]
+struct Queue {
+    keep: Duration,
+    ended: VecDeque<(Instant, Id)>,
+}
+
+impl Queue {
+    fn new(keep: Duration) -> Self {
+        Queue {
             keep,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// When the first one is to go; `None` if there is none, or at no time that can be counted.
+    fn due(&self) -> Option<Instant> {
+        self.ended.front()?.0.checked_add(self.keep)
+    }
+}
+
+impl Keeper {
+    pub(crate) fn new(keep: Duration, keep_keyed: Duration, most: usize) -> Self {
+        Keeper {
             most,
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                queues: [Queue::new(keep), Queue::new(keep_keyed)],
+                closed: false,
+            }),
             changed: Condvar::new(),
         }
     }
 
     /// A process is done: keep it for a while.
-    pub(crate) fn add(&self, id: Id) {
+    pub(crate) fn add(&self, id: Id, keyed: bool) {
         let mut inner = self.inner.lock();
-        inner.ended.push_back((Instant::now(), id));
-        // The thread sleeps until the first one is due, or for ever; a later one is not its next.
-        if inner.ended.len() == 1 || inner.ended.len() > self.most {
+        let queue = &mut inner.queues[usize::from(keyed)].ended;
+        queue.push_back((Instant::now(), id));
+        // The thread sleeps until the first of a queue is due, so one behind it changes nothing.
+        let is_first = queue.len() == 1;
+        if is_first || inner.count() > self.most {
             self.changed.notify_all();
+        }
+    }
+
+    /// Somebody else has dropped a process that was kept. Its id may be used again, so it must not be found here.
+    pub(crate) fn remove(&self, id: Id) {
+        let mut inner = self.inner.lock();
+        for queue in &mut inner.queues {
+            queue.ended.retain(|(_, other)| *other != id);
         }
     }
 
@@ -52,18 +85,11 @@ impl Keeper {
     pub(crate) fn run(&self, drop_one: impl Fn(Id)) {
         let mut inner = self.inner.lock();
         while !inner.closed {
-            let Some(&(ended, id)) = inner.ended.front() else {
-                self.changed.wait(&mut inner);
-                continue;
-            };
-            let due = ended.checked_add(self.keep);
-            let is_due = due.is_some_and(|due| due <= Instant::now());
-            if inner.ended.len() > self.most || is_due {
-                inner.ended.pop_front();
-                parking_lot::MutexGuard::unlocked(&mut inner, || drop_one(id));
+            if let Some(id) = inner.take_one(self.most) {
+                MutexGuard::unlocked(&mut inner, || drop_one(id));
                 continue;
             }
-            match due {
+            match inner.queues.iter().filter_map(Queue::due).min() {
                 Some(due) => drop(self.changed.wait_until(&mut inner, due)),
                 None => self.changed.wait(&mut inner),
             }
@@ -74,5 +100,28 @@ impl Keeper {
     pub(crate) fn close(&self) {
         self.inner.lock().closed = true;
         self.changed.notify_all();
+    }
+}
+
+impl Inner {
+    fn count(&self) -> usize {
+        self.queues.iter().map(|queue| queue.ended.len()).sum()
+    }
+
+    /// Takes out one whose time has come, or the one that ended first if there are too many.
+    fn take_one(&mut self, most: usize) -> Option<Id> {
+        let now = Instant::now();
+        let too_many = self.count() > most;
+        let queue = if too_many {
+            let fronts = self
+                .queues
+                .iter_mut()
+                .filter(|queue| !queue.ended.is_empty());
+            fronts.min_by_key(|queue| queue.ended.front().map(|front| front.0))?
+        } else {
+            let due = |queue: &&mut Queue| queue.due().is_some_and(|due| due <= now);
+            self.queues.iter_mut().find(due)?
+        };
+        queue.ended.pop_front().map(|(_, id)| id)
     }
 }

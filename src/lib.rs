@@ -41,6 +41,7 @@ mod events;
 pub mod ffi;
 mod id;
 mod keeper;
+mod ledger;
 mod life;
 mod manager;
 mod output;
@@ -50,7 +51,9 @@ mod reaper;
 mod request;
 mod signal;
 mod spawn;
+mod status;
 mod sweep;
+mod sync;
 mod sys;
 mod threads;
 mod time;
@@ -60,12 +63,13 @@ pub use environment::ID_VARIABLE;
 pub use error::{Error, Step};
 pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};
-pub use life::{EndedBy, State, Usage};
-pub use manager::Manager;
+pub use ledger::MAX_KEYS;
+pub use manager::{Canceled, Manager};
 pub use output::{Chunk, MAX_CHARACTER_BYTES, ReadOptions, ReadState, Snapshot, Truncation};
-pub use process::{Follow, Listing, Process, Status, Stopped, Stream};
-pub use request::{MAX_ARGUMENT_BYTES, Request};
+pub use process::{Follow, Process, Stream};
+pub use request::{MAX_ARGUMENT_BYTES, MAX_KEY_BYTES, Request};
 pub use signal::Signal;
+pub use status::{EndedBy, Listing, State, Status, Stopped, Usage};
 
 /// The examples of the README, compiled and run as documentation tests.
 #[cfg(doctest)]

@@ -4,60 +4,11 @@
 //! action done with [`Life::while_running`] happens before the leader is reaped or not at all. One lock; nothing of
 //! ours is locked while it is held. Knows no pid: reaping and signalling are closures.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::status::{EndedBy, State, Usage};
+use crate::sync::{Condvar, Mutex};
 use crate::time::Deadline;
-
-/// The state of a process, which is that of its leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum State {
-    /// The leader has not ended.
-    Running,
-    /// The leader ended by itself with this exit code.
-    Exited(i32),
-    /// A signal ended the leader.
-    Signaled {
-        /// The number of the signal.
-        signal: i32,
-        /// Whether it left a core dump.
-        core_dumped: bool,
-    },
-    /// The leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD.
-    Lost,
-}
-
-/// Who asked for the end of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EndedBy {
-    /// Nobody: it ended by itself, by something outside of procmgr, or it has not ended.
-    Nobody,
-    /// A signal that was sent with `signal`: one that asks to end, or the one that the leader died of.
-    Signal,
-    /// A call of `stop`.
-    Stop,
-    /// The time limit of its request.
-    Limit,
-    /// A cancel of its key.
-    Cancel,
-    /// The manager or its scope was closed.
-    Close,
-}
-
-/// What a process used, as the kernel counted it for the leader and the children that it waited for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// CPU time in user mode.
-    pub user: Duration,
-    /// CPU time in the kernel.
-    pub system: Duration,
-    /// Peak resident memory, in KiB.
-    pub max_rss_kib: u64,
-}
 
 /// How a leader ended.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +134,8 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn died_of(signal: i32) -> State {

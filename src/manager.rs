@@ -5,7 +5,7 @@
 //!
 //! Lock order: the table's lock is a leaf. Nothing is called with it held that locks, waits or makes a system call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
@@ -21,10 +21,11 @@ use crate::error::Error;
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
 use crate::keeper::Keeper;
-use crate::life::EndedBy;
-use crate::process::{self, About, Crew, Listing, Observer, Process, Settings, Status};
-use crate::request::{Form, Request, check_text, check_variable};
+use crate::ledger::{Claim, Ledger, MAX_KEYS, Name, Seen, Ticket};
+use crate::process::{self, Crew, Observer, Origin, Process, Settings};
+use crate::request::{Form, Request, check_key, check_text, check_variable};
 use crate::spawn::{self, Description, Pipes};
+use crate::status::{About, EndedBy, Listing, Status};
 use crate::sys;
 use crate::threads::Pool;
 use crate::time::Deadline;
@@ -47,7 +48,7 @@ pub struct Manager {
 struct View {
     house: Arc<House>,
     /// Whose processes are seen; `None` is everybody's.
-    owner: Option<OsString>,
+    owner: Option<Arc<OsStr>>,
     /// Set and read with the table's lock held, so that it falls before or after an admission.
     closed: AtomicBool,
 }
@@ -57,6 +58,8 @@ struct House {
     host: u32,
     pool: Arc<Pool>,
     keeper: Arc<Keeper>,
+    ledger: Ledger,
+    instance: Id,
     events: Arc<Hub>,
     /// Protects the registry. A leaf.
     table: Mutex<Table>,
@@ -68,7 +71,9 @@ struct House {
 struct Table {
     processes: HashMap<Id, Arc<process::Inner>>,
     /// Spawns under way, by their number, with their owners.
-    spawning: HashMap<u64, Option<OsString>>,
+    spawning: HashMap<u64, Option<Arc<OsStr>>>,
+    /// The ids of starts under way.
+    reserved: HashSet<Id>,
     /// Processes that are not done, and starts under way.
     live: usize,
     /// The number of the last start.
@@ -92,7 +97,11 @@ impl Manager {
     pub fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
         let pool = Pool::new();
-        let keeper = Arc::new(Keeper::new(config.keep_ended, config.max_ended));
+        let keeper = Arc::new(Keeper::new(
+            config.keep_ended,
+            config.keep_keyed,
+            config.max_ended,
+        ));
         let worker = pool
             .worker()
             .map_err(|error| Error::io("no thread for the keeper", error))?;
@@ -101,6 +110,8 @@ impl Manager {
             host: std::process::id(),
             pool,
             keeper: Arc::clone(&keeper),
+            ledger: Ledger::new(MAX_KEYS),
+            instance: Id::random(),
             events: Arc::default(),
             table: Mutex::default(),
             settled: Condvar::new(),
@@ -109,9 +120,7 @@ impl Manager {
         worker.run(move || {
             keeper.run(|id| {
                 if let Some(house) = weak.upgrade() {
-                    let dropped = house.table.lock().processes.remove(&id);
-                    // Its memory is freed without the lock.
-                    drop(dropped);
+                    house.drop_process(id);
                 }
             });
         });
@@ -132,8 +141,14 @@ impl Manager {
             return Err(Error::Closed);
         }
         Ok(Manager {
-            view: Arc::new(View::new(Arc::clone(house), Some(owner))),
+            view: Arc::new(View::new(Arc::clone(house), Some(owner.into()))),
         })
+    }
+
+    /// The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
+    /// another instance".
+    pub fn instance(&self) -> Result<Id, Error> {
+        Ok(self.house()?.instance)
     }
 
     /// Whether this is the view of one owner.
@@ -141,17 +156,153 @@ impl Manager {
         self.view.owner.is_some()
     }
 
-    /// Starts what the request describes.
+    /// Starts what the request describes; or, if its [key](Request::key) has been started before, gives
+    /// [that process](Process::is_attached).
     ///
     /// Returns when the program has been executed, or says which step of the start failed: then nothing of it is left.
-    /// Blocks for as long as the kernel and the environment hook take.
+    /// Blocks for as long as the kernel and the environment hook take, and with a key for as long as another start of
+    /// the same key takes.
+    ///
+    /// A key whose start failed gives the same failure again. One that belongs to a different request is a
+    /// [`Conflict`](Error::Conflict), one that was canceled is [`Canceled`](Error::Canceled), and one whose process has
+    /// ended and was dropped is [`Expired`](Error::Expired).
     pub fn start(&self, request: &Request) -> Result<Process, Error> {
         let house = self.house()?;
         request.check()?;
         let owner = self.owner_of(request)?;
-        let mut admission = Admission::new(&self.view)?;
-        let id = Id::random();
+        let id = request.id.unwrap_or_else(Id::random);
+        let Some(key) = &request.key else {
+            if house.ledger.knows(id) {
+                return Err(Error::Conflict);
+            }
+            let process = self.spawn(request, id, owner, None)?;
+            return Ok(Process::new(process, Origin::Own));
+        };
+        let name = Name {
+            owner: owner.as_deref().map(OsStr::to_os_string),
+            key: key.clone(),
+        };
+        let fingerprint = house.ledger.fingerprint(request);
+        let deadline = Deadline::from(request.start_timeout);
+        loop {
+            match house.ledger.claim(&name, fingerprint, id, deadline)? {
+                Claim::Started(id) => {
+                    // It is remembered as expired before it leaves the table, so the next look finds out.
+                    if let Some(process) = house.table.lock().processes.get(&id) {
+                        return Ok(Process::new(Arc::clone(process), Origin::Attached));
+                    }
+                }
+                Claim::Ours(ticket) => {
+                    return match self.spawn(request, id, owner, Some(&ticket)) {
+                        Ok(process) => {
+                            if ticket.publish() {
+                                // The cancel may have given up waiting.
+                                let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
+                            }
+                            Ok(Process::new(process, Origin::Own))
+                        }
+                        Err(error) => {
+                            // Only the outcome of a start is remembered, and not a refusal to begin one.
+                            if matches!(error, Error::Spawn { .. }) {
+                                ticket.fail(&error);
+                            }
+                            Err(error)
+                        }
+                    };
+                }
+            }
+        }
+    }
 
+    /// Makes sure that a key is not started any more: what was never started never will be, what is being started or
+    /// runs is ended (TERM, the manager's grace period, KILL), what has ended stays as it is.
+    ///
+    /// Waits up to `timeout` (`None`: for as long as it takes) for that; the ending goes on after it.
+    pub fn cancel(&self, key: &[u8], timeout: Option<Duration>) -> Result<Canceled, Error> {
+        let house = self.house()?;
+        check_key(key)?;
+        let name = self.name(key);
+        let deadline = Deadline::from(timeout);
+        loop {
+            let id = match house.ledger.cancel(&name, deadline)? {
+                Seen::Never => return Ok(Canceled::NeverStarted),
+                Seen::Expired(status) => return Ok(Canceled::Ended(status)),
+                Seen::StillPending => return Ok(Canceled::TimedOut(None)),
+                Seen::Started(id) => id,
+            };
+            let process = house.table.lock().processes.get(&id).cloned();
+            // It is remembered as expired before it leaves the table, so the next look finds out.
+            let Some(process) = process else { continue };
+            process
+                .stop_until(EndedBy::Cancel, deadline)
+                .map_err(|error| Error::io("no thread to end the process", error))?;
+            let status = Box::new(process.status());
+            return Ok(match status.is_running() {
+                true => Canceled::TimedOut(Some(status)),
+                false => Canceled::Ended(status),
+            });
+        }
+    }
+
+    /// The id of the process that a key has started, also when its output is gone. Fails with [`Error::UnknownKey`] for
+    /// a key that has started nothing (yet).
+    pub fn find(&self, key: &[u8]) -> Result<Id, Error> {
+        let house = self.house()?;
+        check_key(key)?;
+        let name = self.name(key);
+        house.ledger.find(&name).ok_or(Error::UnknownKey)
+    }
+
+    /// Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never
+    /// been used. Fails with [`Error::StillRunning`] while something of the process may run.
+    pub fn forget(&self, id: Id) -> Result<(), Error> {
+        let house = self.house()?;
+        match self.get(id) {
+            Ok(process) if !process.is_done()? => return Err(Error::StillRunning { id }),
+            Ok(_) | Err(Error::Expired { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        house.keeper.remove(id);
+        let dropped = house.table.lock().processes.remove(&id);
+        // The key second: who starts it anew must not find the process.
+        if let Some(name) = house.ledger.name_of(id) {
+            house.ledger.forget(&name);
+        }
+        drop(dropped);
+        Ok(())
+    }
+
+    /// Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose
+    /// process has ended: the key is then as if it had never been used. Fails with [`Error::UnknownKey`] if there is no
+    /// record, and with [`Error::StillRunning`] while something of its process may run.
+    pub fn forget_key(&self, key: &[u8]) -> Result<(), Error> {
+        let house = self.house()?;
+        check_key(key)?;
+        let name = self.name(key);
+        match house.ledger.find(&name) {
+            Some(id) => self.forget(id),
+            None if house.ledger.forget(&name) => Ok(()),
+            None => Err(Error::UnknownKey),
+        }
+    }
+
+    fn name(&self, key: &[u8]) -> Name {
+        Name {
+            owner: self.view.owner.as_deref().map(OsStr::to_os_string),
+            key: key.to_vec(),
+        }
+    }
+
+    /// Starts a process, whatever its key.
+    fn spawn(
+        &self,
+        request: &Request,
+        id: Id,
+        owner: Option<Arc<OsStr>>,
+        ticket: Option<&Ticket<'_>>,
+    ) -> Result<Arc<process::Inner>, Error> {
+        let house = &self.view.house;
+        let mut admission = Admission::new(&self.view, id)?;
         let config = &house.config;
         let variables = request.variables.iter();
         let environment = environment::build(
@@ -178,6 +329,8 @@ impl Manager {
 
         let crew = Crew::gather(&house.pool)?;
         let pipes = Pipes::new(request.separate_streams)?;
+        // Each of these two decides against somebody who comes at the same time: a cancel, a close.
+        ticket.map_or(Ok(()), Ticket::begin_spawn)?;
         let sequence = admission.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
         let spawned = spawn::spawn(&description, pipes)?;
@@ -186,8 +339,9 @@ impl Manager {
         let about = About {
             command: request.command_text(),
             directory: reported,
-            owner: owner.clone(),
+            owner,
             background: request.background,
+            keyed: request.key.is_some(),
             started_at,
             started,
             sequence,
@@ -198,39 +352,39 @@ impl Manager {
             stop_grace: config.stop_grace,
             time_limit: request.time_limit,
             pool: Arc::clone(&house.pool),
-            observer: Box::new(Registrar {
-                house: Arc::downgrade(house),
-                owner,
-            }),
+            observer: Box::new(Registrar(Arc::downgrade(house))),
         };
         let streams = spawned.readers.len();
         let process = process::Inner::new(id, spawned.pid, streams, about, settings);
         admission.publish(&process);
         // Before its threads can tell of its end.
-        house
-            .events
-            .tell(Event::Started(id), process.about.owner.as_deref());
+        house.tell(Event::Started(id), &process.about);
         process.attend(crew, spawned.readers);
-        Ok(Process::new(process))
+        Ok(process)
     }
 
-    /// The process with this id. One of another owner is not found.
+    /// The process with this id. One of another owner is not found. One that was started with a key and whose output is
+    /// gone is [`Expired`](Error::Expired).
     pub fn get(&self, id: Id) -> Result<Process, Error> {
         let house = self.house()?;
-        let table = house.table.lock();
-        match table.processes.get(&id) {
-            Some(process) if self.view.sees(process.about.owner.as_deref()) => {
-                Ok(Process::new(Arc::clone(process)))
+        let found = house.table.lock().processes.get(&id).cloned();
+        if let Some(process) = found {
+            if self.view.sees(process.about.owner.as_deref()) {
+                return Ok(Process::new(process, Origin::Own));
             }
-            _ => Err(Error::NotFound { id: id.to_string() }),
+        } else if let Some((owner, status)) = house.ledger.expired(id) {
+            if self.view.sees(owner.as_deref()) {
+                return Err(Error::Expired { status });
+            }
         }
+        Err(Error::NotFound { id: id.to_string() })
     }
 
     /// The processes, running ones first, newest first, at most `limit` of them.
     pub fn list(&self, limit: Option<usize>) -> Result<Listing, Error> {
         let house = self.house()?;
         let seen = self.view.seen(&house.table.lock());
-        let mut processes: Vec<Status> = seen.iter().map(process::Inner::status).collect();
+        let mut processes: Vec<Status> = seen.iter().map(|process| process.status()).collect();
         processes.sort_by_key(|status| (!status.is_running(), u64::MAX - status.sequence()));
         let total = processes.len();
         processes.truncate(limit.unwrap_or(total));
@@ -264,7 +418,7 @@ impl Manager {
 
     fn check_owner(&self, owner: &OsStr) -> Result<(), Error> {
         match &self.view.owner {
-            Some(own) if own != owner => {
+            Some(own) if **own != *owner => {
                 let reason = format!(
                     "{} is not that of this scope, {}",
                     owner.to_string_lossy(),
@@ -276,18 +430,18 @@ impl Manager {
         }
     }
 
-    fn owner_of(&self, request: &Request) -> Result<Option<OsString>, Error> {
+    fn owner_of(&self, request: &Request) -> Result<Option<Arc<OsStr>>, Error> {
         let owner = match &request.owner {
             Some(owner) => {
                 self.check_owner(owner)?;
-                Some(owner)
+                Some(Arc::from(owner.as_os_str()))
             }
-            None => self.view.owner.as_ref(),
+            None => self.view.owner.clone(),
         };
-        if let (Some(name), Some(owner)) = (&self.view.house.config.owner_variable, owner) {
+        if let (Some(name), Some(owner)) = (&self.view.house.config.owner_variable, &owner) {
             check_variable(name, owner)?;
         }
-        Ok(owner.cloned())
+        Ok(owner)
     }
 }
 
@@ -300,7 +454,7 @@ impl fmt::Debug for Manager {
 }
 
 impl View {
-    fn new(house: Arc<House>, owner: Option<OsString>) -> Self {
+    fn new(house: Arc<House>, owner: Option<Arc<OsStr>>) -> Self {
         View {
             house,
             owner,
@@ -357,6 +511,7 @@ impl View {
         let outcome = process::terminate(&seen, EndedBy::Close, house.config.close_grace);
         seen.iter().for_each(|process| process.abandon_output());
         if is_root {
+            house.ledger.close();
             house.keeper.close();
             house.pool.close(Deadline::after(THREADS_PATIENCE));
             house.events.close();
@@ -383,6 +538,22 @@ impl Drop for View {
 }
 
 impl House {
+    fn tell(&self, event: Event, about: &About) {
+        self.events.tell(event, about.owner.as_deref());
+    }
+
+    /// Drops an ended process. What its key has started is remembered first, so that who looks for the key between the
+    /// two finds the one or the other.
+    fn drop_process(&self, id: Id) {
+        let found = self.table.lock().processes.get(&id).cloned();
+        if let Some(process) = found.filter(|process| process.about.keyed) {
+            self.ledger.expire(process.status().without_texts());
+        }
+        let dropped = self.table.lock().processes.remove(&id);
+        // Its memory is freed without the lock.
+        drop(dropped);
+    }
+
     fn is_here(&self) -> bool {
         self.host == std::process::id()
     }
@@ -391,6 +562,7 @@ impl House {
 /// A start on its way. Dropped before it is published, it leaves nothing in the table.
 struct Admission<'a> {
     view: &'a View,
+    id: Id,
     /// The number of its spawn, once that is under way.
     spawning: Option<u64>,
     published: bool,
@@ -398,7 +570,7 @@ struct Admission<'a> {
 
 impl<'a> Admission<'a> {
     /// Takes a place among the live processes.
-    fn new(view: &'a View) -> Result<Self, Error> {
+    fn new(view: &'a View, id: Id) -> Result<Self, Error> {
         let mut table = view.house.table.lock();
         view.check_open(&table)?;
         let limit = view.house.config.max_processes;
@@ -406,9 +578,13 @@ impl<'a> Admission<'a> {
             let what = "max_processes";
             return Err(Error::Limit { what, limit });
         }
+        if table.processes.contains_key(&id) || !table.reserved.insert(id) {
+            return Err(Error::Conflict);
+        }
         table.live += 1;
         Ok(Admission {
             view,
+            id,
             spawning: None,
             published: false,
         })
@@ -416,7 +592,7 @@ impl<'a> Admission<'a> {
 
     /// The last moment at which closing can prevent the start: one that comes later waits for the spawn and ends it.
     /// Gives the start its number.
-    fn begin_spawn(&mut self, owner: Option<OsString>) -> Result<u64, Error> {
+    fn begin_spawn(&mut self, owner: Option<Arc<OsStr>>) -> Result<u64, Error> {
         let mut table = self.view.house.table.lock();
         self.view.check_open(&table)?;
         table.sequence += 1;
@@ -431,10 +607,11 @@ impl<'a> Admission<'a> {
         self.published = true;
         let mut table = self.view.house.table.lock();
         table.processes.insert(process.id, Arc::clone(process));
-        self.end_spawn(&mut table);
+        self.leave(&mut table);
     }
 
-    fn end_spawn(&mut self, table: &mut Table) {
+    fn leave(&mut self, table: &mut Table) {
+        table.reserved.remove(&self.id);
         if let Some(number) = self.spawning.take() {
             table.spawning.remove(&number);
             self.view.house.settled.notify_all();
@@ -448,44 +625,54 @@ impl Drop for Admission<'_> {
             let house = &self.view.house;
             let mut table = house.table.lock();
             table.live -= 1;
-            self.end_spawn(&mut table);
+            self.leave(&mut table);
         }
     }
 }
 
 /// Tells the house what happens to a process.
-struct Registrar {
-    house: Weak<House>,
-    owner: Option<OsString>,
-}
+struct Registrar(Weak<House>);
 
 impl Registrar {
-    fn tell(&self, event: Event) {
-        if let Some(house) = self.house.upgrade() {
-            house.events.tell(event, self.owner.as_deref());
+    fn tell(&self, event: Event, about: &About) {
+        if let Some(house) = self.0.upgrade() {
+            house.tell(event, about);
         }
     }
 }
 
 impl Observer for Registrar {
-    fn ended(&self, id: Id) {
-        self.tell(Event::Ended(id));
+    fn ended(&self, id: Id, about: &About) {
+        self.tell(Event::Ended(id), about);
     }
 
-    fn output_closed(&self, id: Id) {
-        self.tell(Event::OutputClosed(id));
+    fn output_closed(&self, id: Id, about: &About) {
+        self.tell(Event::OutputClosed(id), about);
     }
 
-    fn done(&self, id: Id) {
-        if let Some(house) = self.house.upgrade() {
+    fn done(&self, id: Id, about: &About) {
+        if let Some(house) = self.0.upgrade() {
             house.table.lock().live -= 1;
-            house.keeper.add(id);
+            house.keeper.add(id, about.keyed);
         }
     }
 
-    fn stopped(&self, id: Id) {
-        self.tell(Event::Stopped(id));
+    fn stopped(&self, id: Id, about: &About) {
+        self.tell(Event::Stopped(id), about);
     }
+}
+
+/// What a [cancel](Manager::cancel) came to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Canceled {
+    /// The key has started nothing, and never will.
+    NeverStarted,
+    /// What it had started has ended, by this cancel or before: [`Status::ended_by`] tells.
+    Ended(Box<Status>),
+    /// The time was up first. What it had started is being ended; `None` if it is still being started, and will be
+    /// ended, or prevented, after that.
+    TimedOut(Option<Box<Status>>),
 }
 
 /// Where a request runs, and the name of that place. `None` is the host's own directory.

@@ -7,7 +7,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use crate::life::{Life, State, Usage};
+use crate::life::Life;
+use crate::status::{State, Usage};
 use crate::sys::child::{self, Pid};
 
 /// Waits for the leader's exit, calls `drain`, and ends the life.

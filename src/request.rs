@@ -1,15 +1,21 @@
 //! What to start, and whether it can be: the checks that need nothing but the request itself.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::hash::Hash;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::id::Id;
 
 /// The longest argument or variable that the kernel takes, in bytes, without the NUL that ends it
 /// (`MAX_ARG_STRLEN` of Linux is 131,072 with it).
 pub const MAX_ARGUMENT_BYTES: usize = 131_071;
+
+/// The longest key of an idempotent start, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
 
 /// What to start: a command, and how.
 ///
@@ -35,6 +41,9 @@ pub struct Request {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) separate_streams: bool,
     pub(crate) lossless: bool,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) id: Option<Id>,
+    pub(crate) start_timeout: Option<Duration>,
 }
 
 /// The two forms of a command.
@@ -68,6 +77,9 @@ impl Request {
             time_limit: None,
             separate_streams: false,
             lossless: false,
+            key: None,
+            id: None,
+            start_timeout: None,
         }
     }
 
@@ -125,6 +137,55 @@ impl Request {
         self
     }
 
+    /// Makes the start idempotent: however often it is asked for with this key, one process is started, and every start
+    /// with an equal request gives it. 1 to [`MAX_KEY_BYTES`] bytes. Keys of different owners are different keys.
+    pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The id that the process shall have, instead of a random one. One that is known already is a
+    /// [conflict](Error::Conflict), unless key and request are the same.
+    pub fn id(mut self, id: Id) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// How long a start with a key waits for another one that is starting the same key; then it fails with
+    /// [`Error::StartPending`], and the other start goes on. `None`, the default, waits for as long as that takes.
+    pub fn start_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.start_timeout = timeout.into();
+        self
+    }
+
+    /// Everything that makes two requests the same one for a key, each part so that no two parts can be taken for
+    /// others. The order of variables does not matter, nor does one that is set again.
+    pub(crate) fn fields(&self) -> impl Hash + use<> {
+        let bytes = |text: &OsStr| text.as_bytes().to_vec();
+        let (form, command) = match &self.form {
+            Form::Shell(command) => (0u8, bytes(command)),
+            Form::Program(program) => (1, bytes(program)),
+        };
+        let arguments: Vec<_> = self.arguments.iter().map(|text| bytes(text)).collect();
+        let directory = self.directory.as_ref().map(|path| bytes(path.as_os_str()));
+        let variables: BTreeMap<_, _> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (bytes(name), bytes(value)))
+            .collect();
+        let flags = (self.background, self.separate_streams, self.lossless);
+        (
+            form,
+            command,
+            arguments,
+            directory,
+            variables,
+            flags,
+            self.time_limit,
+            self.id,
+        )
+    }
+
     /// Refuses what no operating system could start.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (what, command) = match &self.form {
@@ -149,6 +210,9 @@ impl Request {
         }
         if let Some(owner) = &self.owner {
             check_text("owner", owner)?;
+        }
+        if let Some(key) = &self.key {
+            check_key(key)?;
         }
         if self.time_limit == Some(Duration::ZERO) {
             return Err(Error::invalid("time limit", "it is zero"));
@@ -176,6 +240,17 @@ pub(crate) fn check_text(what: &'static str, text: &OsStr) -> Result<(), Error> 
     match text.as_bytes().iter().position(|byte| *byte == 0) {
         Some(at) => Err(Error::invalid(what, format!("it has a NUL byte at {at}"))),
         None => Ok(()),
+    }
+}
+
+/// Refuses a key that is empty or too long.
+pub(crate) fn check_key(key: &[u8]) -> Result<(), Error> {
+    match key.len() {
+        1..=MAX_KEY_BYTES => Ok(()),
+        length => {
+            let reason = format!("it has {length} bytes and not 1 to {MAX_KEY_BYTES}");
+            Err(Error::invalid("key", reason))
+        }
     }
 }
 

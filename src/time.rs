@@ -9,6 +9,11 @@ pub(crate) struct Deadline(Option<Instant>);
 impl Deadline {
     pub(crate) const NEVER: Deadline = Deadline(None);
 
+    /// A deadline that has passed.
+    pub(crate) fn now() -> Self {
+        Deadline::at(Instant::now())
+    }
+
     /// The point in time `timeout` from now. One too far away to be counted is never.
     pub(crate) fn after(timeout: Duration) -> Self {
         Deadline(Instant::now().checked_add(timeout))

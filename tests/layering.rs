@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// The layer of each module at the top of `src`.
 const LAYERS: &[(u8, &[&str])] = &[
-    (0, &["error", "id", "signal", "time"]),
+    (0, &["error", "id", "signal", "status", "sync", "time"]),
     (1, &["sys"]),
     (2, &["config", "environment", "life", "output", "request"]),
     (3, &["reader", "reaper", "spawn", "sweep", "threads"]),
     (4, &["process"]),
-    (5, &["events", "keeper", "manager"]),
+    (5, &["events", "keeper", "ledger", "manager"]),
     (6, &["ffi"]),
 ];
 

@@ -189,7 +189,16 @@ pub extern "C" fn mgr_config_keep_ended_ms(config: mgr_config_t, time_ms: i64) -
     call(|| change(config, |config| config.keep_ended(period(time_ms))))
 }
 
-/// The time between TERM and KILL when the time limit of a request expires, in milliseconds; negative never sends KILL.
+/// How long an ended process that was started with a key is kept, in milliseconds; negative is for ever. What its key has
+/// started, and how that ended, is remembered after that. Default: 3,600,000 (1 hour).
+///
+/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn mgr_config_keep_keyed_ms(config: mgr_config_t, time_ms: i64) -> i32 {
+    call(|| change(config, |config| config.keep_keyed(period(time_ms))))
+}
+
+/// The time between TERM and KILL when the time limit of a request expires and when a key is canceled, in milliseconds; negative never sends KILL.
 /// Default: 5,000.
 ///
 /// MGR_OK; MGR_ERR_HANDLE. Does not block.

@@ -210,7 +210,23 @@ pub(super) fn period(milliseconds: i64) -> Duration {
     timeout(milliseconds).unwrap_or(Duration::MAX)
 }
 
-/// The process that an id of the caller names. What is no id names no process.
+/// An id of the caller. What is no id names no process.
+///
+/// # Safety
+///
+/// As for [`text`].
+pub(super) unsafe fn parse_id(id: *const c_char) -> Result<Id, Failure> {
+    // SAFETY: passed on.
+    let id = unsafe { text(id, "the id is NULL") }?;
+    let parsed = id.to_str().and_then(|id| id.parse::<Id>().ok());
+    parsed.ok_or_else(|| {
+        Failure::Api(Error::NotFound {
+            id: id.to_string_lossy().into_owned(),
+        })
+    })
+}
+
+/// The process that an id of the caller names.
 ///
 /// # Safety
 ///
@@ -218,12 +234,48 @@ pub(super) fn period(milliseconds: i64) -> Duration {
 pub(super) unsafe fn process(manager: mgr_t, id: *const c_char) -> Result<Process, Failure> {
     let manager: Manager = handles::manager(manager)?;
     // SAFETY: passed on.
-    let id = unsafe { text(id, "the id is NULL") }?;
-    match id.to_str().and_then(|id| id.parse::<Id>().ok()) {
-        Some(id) => Ok(manager.get(id)?),
-        None => Err(Failure::Api(Error::NotFound {
-            id: id.to_string_lossy().into_owned(),
-        })),
+    let id = unsafe { parse_id(id) }?;
+    Ok(manager.get(id)?)
+}
+
+/// The same, for functions that report how a process ended whose output is gone.
+///
+/// # Safety
+///
+/// As for [`text`].
+pub(super) unsafe fn process_or_end(
+    manager: mgr_t,
+    id: *const c_char,
+    place: &Sized<mgr_process>,
+) -> Result<Process, Failure> {
+    // SAFETY: passed on.
+    let process = unsafe { process(manager, id) };
+    if let Err(Failure::Api(Error::Expired { status })) = &process {
+        place.put(self::status(status));
+    }
+    process
+}
+
+/// What stands for a process that a key has not started.
+pub(super) fn no_process(state: i32) -> mgr_process {
+    mgr_process {
+        struct_size: size_of::<mgr_process>(),
+        id: mgr_id { text: [0; 37] },
+        pid: 0,
+        state,
+        exit_code: -1,
+        signal: 0,
+        core_dumped: 0,
+        ended_by: MGR_BY_NOBODY,
+        background: 0,
+        output_open: 0,
+        started_at_ms: 0,
+        ended_at_ms: 0,
+        duration_us: 0,
+        output_bytes: 0,
+        user_us: 0,
+        system_us: 0,
+        max_rss_kib: 0,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Managers and scopes.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
-use crate::{Config, Process, Request};
+use crate::{Canceled, Config, Process, Request};
 
-use super::convert::{self, Out, Sized, id, status, text};
+use super::convert::{self, Out, Sized, bytes, id, status, text, timeout};
 use super::handles::{self, Object};
-use super::outcome::{MGR_OK, call, call_described};
+use super::outcome::{MGR_ATTACHED, MGR_OK, MGR_TIMEOUT, call, call_described};
 use super::types::*;
 
 /// Opens a manager: a registry of processes, with threads of its own.
@@ -96,13 +96,19 @@ pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
 /// id: receives the id of the process; may be NULL.
 /// error: receives the reason of a failure, with the step of the start that failed; may be NULL. Set its struct_size.
 ///
-/// MGR_OK. On an error nothing was started and nothing is left of it:
+/// MGR_OK. MGR_ATTACHED: the request's key had been started before; nothing was started, and id names that process.
+/// MGR_TIMEOUT: another start of the same key is still under way; see mgr_request_start_timeout_ms.
+/// On an error nothing was started and nothing is left of it:
 /// MGR_ERR_INVALID if the request cannot be started by anybody (empty command, bad variable name, an argument or
 /// variable over 131,071 bytes) or belongs to another owner than the scope; MGR_ERR_SPAWN if the system did not start it
 /// (no such directory or program, no permission, no more descriptors, threads or processes), see errno and error;
-/// MGR_ERR_LIMIT if max_processes live already; MGR_ERR_CLOSED; MGR_ERR_HANDLE.
+/// MGR_ERR_LIMIT if max_processes live already, or 16,384 keys are remembered; MGR_ERR_CONFLICT if the key or the id
+/// belongs to a different request; MGR_ERR_CANCELED if the key was canceled before; MGR_ERR_EXPIRED if what the key has
+/// started has ended and was dropped, and mgr_cancel tells how it ended; MGR_ERR_CLOSED; MGR_ERR_HANDLE. A key whose
+/// start failed gets the same failure again.
 ///
-/// Blocks for as long as the kernel takes to execute the program.
+/// Blocks for as long as the kernel takes to execute the program, and with a key for as long as another start of the
+/// same key takes; mgr_cancel, mgr_close and the request's start timeout end that waiting.
 ///
 /// # Safety
 ///
@@ -143,7 +149,10 @@ pub unsafe extern "C" fn mgr_start(
         let request: Request = handles::request(request)?.lock().clone();
         let process: Process = handles::manager(manager)?.start(&request)?;
         id_place.put(self::id(process.id()));
-        Ok(MGR_OK)
+        Ok(match process.is_attached() {
+            true => MGR_ATTACHED,
+            false => MGR_OK,
+        })
     })
 }
 
@@ -193,7 +202,8 @@ pub unsafe extern "C" fn mgr_list(
 /// process: receives it. Set its struct_size.
 ///
 /// MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
-/// and was dropped; MGR_ERR_HANDLE. Does not block.
+/// and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
+/// MGR_ERR_HANDLE. Does not block.
 ///
 /// # Safety
 ///
@@ -208,8 +218,144 @@ pub unsafe extern "C" fn mgr_inspect(
         // SAFETY: the caller's promise.
         let place = unsafe { Sized::new(process) }?.wanted("process is NULL")?;
         // SAFETY: the caller's promise.
-        let process = unsafe { convert::process(manager, id) }?;
+        let process = unsafe { convert::process_or_end(manager, id, &place) }?;
         place.put(status(&process.status()?));
+        Ok(MGR_OK)
+    })
+}
+
+/// Makes sure that a key is not started any more: what was never started never will be, what is being started or runs is
+/// ended (TERM, the manager's stop grace, KILL), what has ended stays as it is.
+///
+/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+/// timeout_ms: how long to wait for that; negative is for as long as it takes, 0 does not wait. The ending goes on.
+/// process: receives what came of it; may be NULL. Set its struct_size. Its state is MGR_NEVER_STARTED if the key has
+/// started nothing, and MGR_STARTING if it is still being started; then it has no id.
+///
+/// MGR_OK: nothing of it runs; ended_by tells whether it was this cancel that ended it. MGR_TIMEOUT: the time was up
+/// first. MGR_ERR_LIMIT: the key was never seen and 16,384 keys are remembered already; MGR_ERR_IO: no thread to end it;
+/// MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too.
+///
+/// Blocks; ended by the end of the process and by the timeout.
+///
+/// # Safety
+///
+/// `key` is NULL or valid for reading `length` bytes; `process` is NULL or valid for writing and its struct_size is set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_cancel(
+    manager: mgr_t,
+    key: *const c_void,
+    length: usize,
+    timeout_ms: i64,
+    process: *mut mgr_process,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { Sized::new(process) }?;
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key.cast(), length) }?;
+        match handles::manager(manager)?.cancel(key, timeout(timeout_ms))? {
+            Canceled::NeverStarted => {
+                place.put(convert::no_process(MGR_NEVER_STARTED));
+                Ok(MGR_OK)
+            }
+            Canceled::Ended(ended) => {
+                place.put(status(&ended));
+                Ok(MGR_OK)
+            }
+            Canceled::TimedOut(present) => {
+                place.put(match present {
+                    Some(present) => status(&present),
+                    None => convert::no_process(MGR_STARTING),
+                });
+                Ok(MGR_TIMEOUT)
+            }
+        }
+    })
+}
+
+/// The process that a key has started, also when its output is gone.
+///
+/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+/// id: receives its id; may be NULL.
+///
+/// MGR_OK; MGR_ERR_NOT_FOUND if the key has started nothing (yet); MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+///
+/// # Safety
+///
+/// `key` is NULL or valid for reading `length` bytes; `id` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_find(
+    manager: mgr_t,
+    key: *const c_void,
+    length: usize,
+    id: *mut mgr_id,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { Out::new(id) };
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key.cast(), length) }?;
+        place.put(self::id(handles::manager(manager)?.find(key)?));
+        Ok(MGR_OK)
+    })
+}
+
+/// Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
+/// used.
+///
+/// MGR_OK; MGR_ERR_INVALID if something of the process may still run; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+///
+/// # Safety
+///
+/// `id` is NULL or ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_forget(manager: mgr_t, id: *const c_char) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let id = unsafe { convert::parse_id(id) }?;
+        handles::manager(manager)?.forget(id)?;
+        Ok(MGR_OK)
+    })
+}
+
+/// Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose process
+/// has ended: the key is then as if it had never been used.
+///
+/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+///
+/// MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if something of its process may still
+/// run; MGR_ERR_HANDLE. Does not block.
+///
+/// # Safety
+///
+/// `key` is NULL or valid for reading `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_forget_key(manager: mgr_t, key: *const c_void, length: usize) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key.cast(), length) }?;
+        handles::manager(manager)?.forget_key(key)?;
+        Ok(MGR_OK)
+    })
+}
+
+/// The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
+/// another instance".
+///
+/// instance: receives it.
+///
+/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+///
+/// # Safety
+///
+/// `instance` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_instance(manager: mgr_t, instance: *mut mgr_id) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { Out::new(instance) }.wanted("instance is NULL")?;
+        place.put(id(handles::manager(manager)?.instance()?));
         Ok(MGR_OK)
     })
 }

@@ -16,7 +16,8 @@ use super::types::*;
 /// timeout_ms: how long to wait; negative is for ever, 0 does not wait. It ends the waiting and never the process.
 /// process: receives where the process stands, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
 ///
-/// MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+/// MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped;
+/// process holds how it ended. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
 ///
 /// Blocks; ended by the end of the process, which mgr_close brings about, and by the timeout.
 ///
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn mgr_wait(
         // SAFETY: the caller's promise.
         let place = unsafe { Sized::new(process) }?;
         // SAFETY: the caller's promise.
-        let process = unsafe { convert::process(manager, id) }?;
+        let process = unsafe { convert::process_or_end(manager, id, &place) }?;
         let ended = match timeout(timeout_ms) {
             None => Some(process.wait()?),
             Some(timeout) => process.wait_timeout(timeout)?,

@@ -1,12 +1,12 @@
 //! What to start.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use parking_lot::Mutex;
 
-use crate::Request;
+use crate::{Id, Request};
 
-use super::convert::{Out, text};
+use super::convert::{Out, bytes, text};
 use super::handles::{self, Object};
 use super::outcome::{Failure, MGR_OK, Outcome, call};
 use super::types::*;
@@ -214,6 +214,61 @@ pub extern "C" fn mgr_request_lossless(request: mgr_request_t, lossless: i32) ->
     call(|| {
         let lossless = flag(lossless)?;
         change(request, |request| request.lossless(lossless))
+    })
+}
+
+/// Makes the start idempotent: however often it is asked for with this key, one process is started, and every start with
+/// an equal request gives it (MGR_ATTACHED). Keys of different owners are different keys.
+///
+/// key, length: 1 to 255 bytes of any kind; copied.
+///
+/// MGR_OK; MGR_ERR_INVALID if key is NULL and length is not 0; MGR_ERR_HANDLE. A length out of range is refused by
+/// mgr_start. Does not block.
+///
+/// # Safety
+///
+/// `key` is NULL or valid for reading `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_request_key(
+    request: mgr_request_t,
+    key: *const c_void,
+    length: usize,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let key = unsafe { bytes(key.cast(), length) }?;
+        change(request, |request| request.key(key))
+    })
+}
+
+/// The id that the process shall have, instead of a random one: a UUID of 36 characters. One that is known already is
+/// answered by mgr_start with MGR_ERR_CONFLICT, unless key and request are the same.
+///
+/// MGR_OK; MGR_ERR_INVALID if id is NULL or no UUID; MGR_ERR_HANDLE. The text is copied. Does not block.
+///
+/// # Safety
+///
+/// `id` is NULL or ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_request_id(request: mgr_request_t, id: *const c_char) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let id = unsafe { text(id, "id is NULL") }?;
+        let id = id.to_str().and_then(|id| id.parse::<Id>().ok());
+        let id = id.ok_or(Failure::Argument("the id is not a UUID of 36 characters"))?;
+        change(request, |request| request.id(id))
+    })
+}
+
+/// How long a start with a key waits, in milliseconds, for another one that is starting the same key; then mgr_start
+/// answers MGR_TIMEOUT, and the other start goes on. Negative, the default, waits for as long as that takes.
+///
+/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn mgr_request_start_timeout_ms(request: mgr_request_t, timeout_ms: i64) -> i32 {
+    call(|| {
+        let timeout = super::convert::timeout(timeout_ms);
+        change(request, |request| request.start_timeout(timeout))
     })
 }
 

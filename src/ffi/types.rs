@@ -43,6 +43,11 @@ pub const MGR_SIGNALED: i32 = 2;
 /// State: the leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD.
 pub const MGR_LOST: i32 = 3;
 
+/// State, of mgr_cancel only: the key has started nothing, and never will.
+pub const MGR_NEVER_STARTED: i32 = 4;
+/// State, of mgr_cancel only: the key is still being started, and what comes of it will be ended.
+pub const MGR_STARTING: i32 = 5;
+
 /// Ended by: nobody asked for it, or it has not ended.
 pub const MGR_BY_NOBODY: i32 = 0;
 /// Ended by: mgr_signal.
@@ -70,7 +75,7 @@ pub struct mgr_process {
     /// The pid of the leader, which is the number of its process group. Once the leader has ended the number may be
     /// another process's.
     pub pid: i32,
-    /// MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST.
+    /// MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or MGR_STARTING.
     pub state: i32,
     /// The exit code; -1 unless the state is MGR_EXITED.
     pub exit_code: i32,

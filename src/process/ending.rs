@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Inner;
 use crate::id::Id;
-use crate::life::EndedBy;
+use crate::status::EndedBy;
 use crate::sweep::{self, Carrier};
 use crate::sys::child::{Pid, group_of};
 use crate::sys::signal::{CONT, KILL, TERM};

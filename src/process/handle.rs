@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Follow, Inner, Status, Stopped, Stream, terminate};
+use super::{Follow, Inner, Stream, terminate};
 use crate::error::Error;
 use crate::id::Id;
-use crate::life::EndedBy;
 use crate::output::{Chunk, MAX_CHARACTER_BYTES, Notify, ReadOptions, Snapshot};
 use crate::signal::Signal;
+use crate::status::{EndedBy, Status, Stopped};
 
 /// A process that was started.
 ///
@@ -17,11 +17,25 @@ use crate::signal::Signal;
 ///
 /// Every method fails with [`Error::Forked`] in a forked copy of the host.
 #[derive(Debug, Clone)]
-pub struct Process(Arc<Inner>);
+pub struct Process(Arc<Inner>, Origin);
+
+/// How the handle was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// By the start itself, or by looking for it.
+    Own,
+    /// By a start of a key that had been started before.
+    Attached,
+}
 
 impl Process {
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        Process(inner)
+    pub(crate) fn new(inner: Arc<Inner>, origin: Origin) -> Self {
+        Process(inner, origin)
+    }
+
+    /// Whether the start that gave this handle found its key started before, and started nothing.
+    pub fn is_attached(&self) -> bool {
+        self.1 == Origin::Attached
     }
 
     /// Its id.
@@ -38,6 +52,12 @@ impl Process {
     pub fn status(&self) -> Result<Status, Error> {
         self.0.check_host()?;
         Ok(self.0.status())
+    }
+
+    /// Whether its leader has ended and nobody holds its output.
+    pub(crate) fn is_done(&self) -> Result<bool, Error> {
+        let status = self.status()?;
+        Ok(!status.is_running() && !status.output_open)
     }
 
     /// Waits for its end. Returns as soon as its leader has ended and all that the leader wrote can be read, whoever

@@ -9,25 +9,23 @@
 mod ending;
 mod follow;
 mod handle;
-mod status;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::error::{Error, Step};
 use crate::id::Id;
-use crate::life::{Asked, EndedBy, Life, State, Usage};
+use crate::life::{Asked, Life};
 use crate::output::{Output, Sizes};
 use crate::reader::{self, Attended, Orders, Source};
 use crate::reaper;
 use crate::signal::Signal;
+use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
 use crate::sys::child::{Pid, Presence, presence, signal_group};
 use crate::sys::descriptor::Wake;
@@ -37,8 +35,8 @@ use crate::time::Deadline;
 
 pub(crate) use ending::terminate;
 pub use follow::Follow;
+pub(crate) use handle::Origin;
 pub use handle::Process;
-pub use status::{Listing, Status, Stopped};
 
 /// A stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,29 +47,16 @@ pub enum Stream {
     Stderr,
 }
 
-/// What was started, as it is reported.
-#[derive(Debug)]
-pub(crate) struct About {
-    pub(crate) command: OsString,
-    pub(crate) directory: PathBuf,
-    pub(crate) owner: Option<OsString>,
-    pub(crate) background: bool,
-    pub(crate) started_at: SystemTime,
-    pub(crate) started: Instant,
-    /// When it was started, among those of its manager.
-    pub(crate) sequence: u64,
-}
-
 /// Is told what happens to a process. Called without a lock, on the process's own threads.
 pub(crate) trait Observer: Send + Sync {
     /// The leader has ended.
-    fn ended(&self, id: Id);
+    fn ended(&self, id: Id, about: &About);
     /// Every output is closed.
-    fn output_closed(&self, id: Id);
+    fn output_closed(&self, id: Id, about: &About);
     /// The leader has ended and every output is closed.
-    fn done(&self, id: Id);
+    fn done(&self, id: Id, about: &About);
     /// A stop in the background is over.
-    fn stopped(&self, id: Id);
+    fn stopped(&self, id: Id, about: &About);
 }
 
 /// What a process needs of its manager.
@@ -88,7 +73,7 @@ pub(crate) struct Settings {
 pub(crate) struct Inner {
     pub(crate) id: Id,
     pub(crate) pid: Pid,
-    pub(crate) about: About,
+    pub(crate) about: Arc<About>,
     host: u32,
     life: Life,
     outputs: Vec<Arc<Output>>,
@@ -160,7 +145,7 @@ impl Inner {
                 limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
             }),
-            about,
+            about: Arc::new(about),
         })
     }
 
@@ -194,8 +179,24 @@ impl Inner {
     }
 
     /// Where things stand.
-    pub(crate) fn status(self: &Arc<Self>) -> Status {
-        Status::of(self)
+    pub(crate) fn status(&self) -> Status {
+        // The outputs after the life: an ended process is then never shown with less than it wrote.
+        let end = self.life.now();
+        Status {
+            id: self.id,
+            pid: self.pid.unsigned_abs(),
+            state: end.map_or(State::Running, |end| end.state),
+            ended_by: end.map_or(EndedBy::Nobody, |end| end.ended_by),
+            output_open: self.output_open(),
+            started_at: self.about.started_at,
+            ended_at: end.map(|end| end.at),
+            duration: end
+                .map_or_else(Instant::now, |end| end.instant)
+                .saturating_duration_since(self.about.started),
+            output_bytes: self.outputs.iter().map(|output| output.total()).sum(),
+            usage: end.map(|end| end.usage).unwrap_or_default(),
+            about: Arc::clone(&self.about),
+        }
     }
 
     fn output(&self, stream: Stream) -> Result<&Arc<Output>, Error> {
@@ -303,14 +304,14 @@ impl Inner {
                 }
             }
         }
-        self.observer.ended(self.id);
+        self.observer.ended(self.id, &self.about);
         self.one_less();
     }
 
     fn output_gone(&self, output: &Output) {
         if output.close() {
             if !self.output_open() {
-                self.observer.output_closed(self.id);
+                self.observer.output_closed(self.id, &self.about);
             }
             self.one_less();
         }
@@ -319,8 +320,31 @@ impl Inner {
     /// The leader or an output is done with. The last of them tells the observer.
     fn one_less(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.observer.done(self.id);
+            self.observer.done(self.id, &self.about);
         }
+    }
+
+    /// Stops a process that has not ended, and waits for that until the deadline. The stop itself goes on.
+    pub(crate) fn stop_until(
+        self: &Arc<Self>,
+        by: EndedBy,
+        deadline: Deadline,
+    ) -> std::io::Result<()> {
+        if self.life.now().is_some() {
+            return Ok(());
+        }
+        let process = Arc::clone(self);
+        let (done, over) = crossbeam_channel::bounded::<()>(0);
+        self.pool.worker()?.run(move || {
+            terminate(std::slice::from_ref(&process), by, process.stop_grace);
+            // Dropped at the end, and by a panic too.
+            drop(done);
+        });
+        match deadline.instant() {
+            Some(at) => drop(over.recv_deadline(at)),
+            None => drop(over.recv()),
+        }
+        Ok(())
     }
 
     /// Stops the process on a thread of its own, for callers that must not wait.
@@ -328,7 +352,7 @@ impl Inner {
         let process = Arc::clone(self);
         self.pool.worker()?.run(move || {
             terminate(std::slice::from_ref(&process), by, grace);
-            process.observer.stopped(process.id);
+            process.observer.stopped(process.id, &process.about);
         });
         Ok(())
     }

@@ -1,13 +1,75 @@
-//! Where a process stands at one moment.
+//! Where a process stands: plain data, for those who ask.
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Inner;
 use crate::id::Id;
-use crate::life::{EndedBy, State, Usage};
+
+/// The state of a process, which is that of its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// The leader has not ended.
+    Running,
+    /// The leader ended by itself with this exit code.
+    Exited(i32),
+    /// A signal ended the leader.
+    Signaled {
+        /// The number of the signal.
+        signal: i32,
+        /// Whether it left a core dump.
+        core_dumped: bool,
+    },
+    /// The leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD.
+    Lost,
+}
+
+/// Who asked for the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// Nobody: it ended by itself, by something outside of procmgr, or it has not ended.
+    Nobody,
+    /// A signal that was sent with `signal`: one that asks to end, or the one that the leader died of.
+    Signal,
+    /// A call of `stop`.
+    Stop,
+    /// The time limit of its request.
+    Limit,
+    /// A cancel of its key.
+    Cancel,
+    /// The manager or its scope was closed.
+    Close,
+}
+
+/// What a process used, as the kernel counted it for the leader and the children that it waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// CPU time in user mode.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// Peak resident memory, in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// What was started, as it is reported.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) command: OsString,
+    pub(crate) directory: PathBuf,
+    pub(crate) owner: Option<Arc<OsStr>>,
+    pub(crate) background: bool,
+    /// It was started with a key.
+    pub(crate) keyed: bool,
+    pub(crate) started_at: SystemTime,
+    pub(crate) started: Instant,
+    /// When it was started, among those of its manager.
+    pub(crate) sequence: u64,
+}
 
 /// Where a process stood at the moment of the call.
 #[derive(Debug, Clone)]
@@ -34,27 +96,21 @@ pub struct Status {
     pub output_bytes: u64,
     /// What its leader used; all zero while it runs.
     pub usage: Usage,
-    process: Arc<Inner>,
+    pub(crate) about: Arc<About>,
 }
 
 impl Status {
-    pub(super) fn of(process: &Arc<Inner>) -> Self {
-        // The outputs after the life: an ended process is then never shown with less than it wrote.
-        let end = process.life.now();
+    /// The same without its texts, which have no bound: for one that is remembered for long.
+    pub(crate) fn without_texts(self) -> Self {
+        let about = About {
+            command: OsString::new(),
+            directory: PathBuf::new(),
+            owner: self.about.owner.clone(),
+            ..*self.about
+        };
         Status {
-            id: process.id,
-            pid: process.pid.unsigned_abs(),
-            state: end.map_or(State::Running, |end| end.state),
-            ended_by: end.map_or(EndedBy::Nobody, |end| end.ended_by),
-            output_open: process.output_open(),
-            started_at: process.about.started_at,
-            ended_at: end.map(|end| end.at),
-            duration: end
-                .map_or_else(Instant::now, |end| end.instant)
-                .saturating_duration_since(process.about.started),
-            output_bytes: process.outputs.iter().map(|output| output.total()).sum(),
-            usage: end.map(|end| end.usage).unwrap_or_default(),
-            process: Arc::clone(process),
+            about: Arc::new(about),
+            ..self
         }
     }
 
@@ -73,26 +129,26 @@ impl Status {
 
     /// The command that was asked for; of the argument form, program and arguments with spaces between them.
     pub fn command(&self) -> &OsStr {
-        &self.process.about.command
+        &self.about.command
     }
 
     /// The directory that it was started in.
     pub fn directory(&self) -> &Path {
-        &self.process.about.directory
+        &self.about.directory
     }
 
     /// Its owner.
     pub fn owner(&self) -> Option<&OsStr> {
-        self.process.about.owner.as_deref()
+        self.about.owner.as_deref()
     }
 
     /// Whether its request said that nobody waits for it.
     pub fn is_background(&self) -> bool {
-        self.process.about.background
+        self.about.background
     }
 
     pub(crate) fn sequence(&self) -> u64 {
-        self.process.about.sequence
+        self.about.sequence
     }
 }
 
