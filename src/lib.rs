@@ -44,6 +44,8 @@ mod keeper;
 mod ledger;
 mod life;
 mod manager;
+#[cfg(all(loom, test))]
+mod model;
 mod output;
 mod process;
 mod reader;

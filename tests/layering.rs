@@ -12,7 +12,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (3, &["reader", "reaper", "spawn", "sweep", "threads"]),
     (4, &["process"]),
     (5, &["events", "keeper", "ledger", "manager"]),
-    (6, &["ffi"]),
+    (6, &["ffi", "model"]),
 ];
 
 /// What a module must not use although it stands below: EOF is not exit, and exit is not EOF.

@@ -6,6 +6,8 @@
 //! reader's non-blocking `readv` copies out of the pipe, because that goes straight into the kept bytes.
 
 mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt;

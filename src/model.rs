@@ -1,0 +1,210 @@
+//! The ledger and the life under every order in which threads can run.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib model` explores them. "Spawning" is a count here, and ending a
+//! process is [`Life::end`]; all else is the code that runs. `LOOM_MAX_PREEMPTIONS` bounds the search.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::error::Error;
+use crate::id::Id;
+use crate::ledger::{Claim, Ledger, Name, Seen};
+use crate::life::Life;
+use crate::request::Request;
+use crate::status::{EndedBy, State, Usage};
+use crate::time::Deadline;
+
+/// What the threads of a model share.
+struct World {
+    ledger: Ledger,
+    name: Name,
+    request: Request,
+    life: Life,
+    /// Not loom's: it is looked at after the threads, and must not add orders to explore.
+    spawns: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Start {
+    Own(Id),
+    Attached(Id),
+    Refused(Error),
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        Arc::new(World {
+            ledger: Ledger::new(2),
+            name: Name {
+                owner: None,
+                key: vec![1],
+            },
+            request: Request::new("true"),
+            life: Life::new(),
+            spawns: AtomicUsize::new(0),
+        })
+    }
+
+    /// A start as the manager does it. `refused` is a start that closing refuses, `fails` one that the system does.
+    fn start(&self, outcome: Result<(), Error>) -> Start {
+        let fingerprint = self.ledger.fingerprint(&self.request);
+        let id = Id::random();
+        match self
+            .ledger
+            .claim(&self.name, fingerprint, id, Deadline::NEVER)
+        {
+            Err(error) => Start::Refused(error),
+            Ok(Claim::Started(id)) => Start::Attached(id),
+            Ok(Claim::Ours(ticket)) => {
+                if let Err(error) = ticket.begin_spawn().and(outcome) {
+                    if matches!(error, Error::Spawn { .. }) {
+                        ticket.fail(&error);
+                    }
+                    return Start::Refused(error);
+                }
+                self.spawns.fetch_add(1, Ordering::Relaxed);
+                if ticket.publish() {
+                    self.kill();
+                }
+                Start::Own(id)
+            }
+        }
+    }
+
+    fn cancel(&self) -> Seen {
+        let seen = self
+            .ledger
+            .cancel(&self.name, Deadline::NEVER)
+            .expect("there is room");
+        if matches!(seen, Seen::Started(_)) {
+            self.kill();
+        }
+        seen
+    }
+
+    /// Asks for the end and brings it about.
+    fn kill(&self) {
+        self.life.while_running(|asked| asked.end(EndedBy::Cancel));
+        self.life.end(|| (State::Exited(0), Usage::default()));
+    }
+
+    fn spawns(&self) -> usize {
+        self.spawns.load(Ordering::Relaxed)
+    }
+}
+
+fn failure() -> Error {
+    let error = std::io::Error::from_raw_os_error(2);
+    Error::spawn(crate::error::Step::Execute, "it", error)
+}
+
+#[test]
+fn model_two_starts_and_a_cancel() {
+    loom::model(|| {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let second = thread::spawn(move || other.start(Ok(())));
+        let other = Arc::clone(&world);
+        let cancel = thread::spawn(move || other.cancel());
+        let first = world.start(Ok(()));
+        let second = second.join().expect("no panic");
+        let seen = cancel.join().expect("no panic");
+        assert!(world.spawns() <= 1);
+        match seen {
+            // Prevented for everybody, or for nobody.
+            Seen::Never => {
+                assert_eq!(world.spawns(), 0);
+                for start in [first, second] {
+                    assert!(
+                        matches!(start, Start::Refused(Error::Canceled)),
+                        "{start:?}"
+                    );
+                }
+            }
+            Seen::Started(id) => {
+                assert_eq!(world.spawns(), 1);
+                assert!(world.life.now().is_some(), "what was canceled is ended");
+                for start in [&first, &second] {
+                    assert!(
+                        matches!(start, Start::Own(own) | Start::Attached(own) if *own == id),
+                        "{start:?}"
+                    );
+                }
+                let own = |start: &Start| matches!(start, Start::Own(_));
+                assert!(own(&first) != own(&second));
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn model_two_starts_of_one_that_fails() {
+    loom::model(|| {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let second = thread::spawn(move || other.start(Err(failure())));
+        let first = world.start(Err(failure()));
+        let second = second.join().expect("no panic");
+        for start in [first, second, world.start(Ok(()))] {
+            assert!(
+                matches!(start, Start::Refused(Error::Spawn { .. })),
+                "{start:?}"
+            );
+        }
+        assert_eq!(world.spawns(), 0);
+        assert!(matches!(world.cancel(), Seen::Never));
+    });
+}
+
+#[test]
+fn model_a_start_a_second_one_and_closing() {
+    loom::model(|| {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let second = thread::spawn(move || other.start(Ok(())));
+        let other = Arc::clone(&world);
+        let close = thread::spawn(move || other.ledger.close());
+        // Closing refuses this one at its last moment: the key is given back, and the other may have it or is refused.
+        let first = world.start(Err(Error::Closed));
+        let second = second.join().expect("no panic");
+        close.join().expect("no panic");
+        match (&first, &second) {
+            (Start::Attached(a), Start::Own(b)) => assert_eq!(a, b),
+            (Start::Refused(Error::Closed), Start::Own(_) | Start::Refused(Error::Closed)) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.spawns(), usize::from(matches!(second, Start::Own(_))));
+    });
+}
+
+#[test]
+fn model_the_end_is_seen_once_and_by_all() {
+    loom::model(|| {
+        let life = Arc::new(Life::new());
+        let other = Arc::clone(&life);
+        let waiter = thread::spawn(move || {
+            let end = other.wait(Deadline::NEVER).expect("it waits for ever");
+            // Nobody runs for one who has seen the end.
+            assert!(other.while_running(|_| ()).is_none());
+            end.ended_by
+        });
+        let other = Arc::clone(&life);
+        let signaller =
+            thread::spawn(move || other.while_running(|asked| asked.signal(9, true)).is_some());
+        life.end(|| {
+            let signal = 9;
+            let core_dumped = false;
+            let state = State::Signaled {
+                signal,
+                core_dumped,
+            };
+            (state, Usage::default())
+        });
+        let signalled = signaller.join().expect("no panic");
+        let by = waiter.join().expect("no panic");
+        assert_eq!(by == EndedBy::Signal, signalled);
+    });
+}
