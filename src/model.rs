@@ -74,9 +74,13 @@ impl World {
     }
 
     fn cancel(&self) -> Seen {
+        self.cancel_until(Deadline::NEVER)
+    }
+
+    fn cancel_until(&self, deadline: Deadline) -> Seen {
         let seen = self
             .ledger
-            .cancel(&self.name, Deadline::NEVER)
+            .cancel(&self.name, deadline)
             .expect("there is room");
         if matches!(seen, Seen::Started(_)) {
             self.kill();
@@ -135,6 +139,26 @@ fn model_two_starts_and_a_cancel() {
                 let own = |start: &Start| matches!(start, Start::Own(_));
                 assert!(own(&first) != own(&second));
             }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn model_a_start_and_a_cancel_that_does_not_wait() {
+    loom::model(|| {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let cancel = thread::spawn(move || other.cancel_until(Deadline::now()));
+        let start = world.start(Ok(()));
+        let seen = cancel.join().expect("no panic");
+        let ended = world.life.now().is_some();
+        match (&start, &seen) {
+            (Start::Refused(Error::Canceled), Seen::Never | Seen::StillPending) => {
+                assert_eq!(world.spawns(), 0);
+            }
+            // Whoever came too late to prevent it has ended it, or left that to the start.
+            (Start::Own(_), Seen::Started(_) | Seen::StillPending) => assert!(ended),
             other => panic!("{other:?}"),
         }
     });
