@@ -23,6 +23,20 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Arc<dyn Fn(&mut Environment) -> Result<(), HookError> + Send + Sync>;
 type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// How processes are started. All ways give a process that inherits nothing of the host that it should not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StartMethod {
+    /// The best that the system has.
+    #[default]
+    Automatic,
+    /// A `posix_spawn` that cleans, which never forks. Needs glibc 2.34; a start fails with
+    /// [`Error::Unsupported`] where that is missing.
+    PosixSpawn,
+    /// The standard library's, which forks when the host has something that a child must not inherit.
+    Std,
+}
+
 /// How a manager works. The defaults are those of the reference system.
 ///
 /// ```
@@ -42,6 +56,7 @@ pub struct Config {
     pub(crate) environment: Option<Environment>,
     pub(crate) environment_hook: Option<Hook>,
     pub(crate) owner_variable: Option<OsString>,
+    pub(crate) start_method: StartMethod,
     pub(crate) head_bytes: usize,
     pub(crate) tail_bytes: usize,
     pub(crate) max_line_bytes: usize,
@@ -66,6 +81,7 @@ impl Config {
             environment: None,
             environment_hook: None,
             owner_variable: None,
+            start_method: StartMethod::Automatic,
             head_bytes: 16 << 10,
             tail_bytes: 16 << 10,
             max_line_bytes: 2_048,
@@ -120,6 +136,12 @@ impl Config {
     /// The variable in which a process finds its owner (none).
     pub fn owner_variable(mut self, name: impl Into<OsString>) -> Self {
         self.owner_variable = Some(name.into());
+        self
+    }
+
+    /// How processes are started, for those who must have one way ([`StartMethod::Automatic`]).
+    pub fn start_method(mut self, method: StartMethod) -> Self {
+        self.start_method = method;
         self
     }
 
@@ -238,6 +260,7 @@ impl fmt::Debug for Config {
             .field("shell", &self.shell)
             .field("directory", &self.directory)
             .field("owner_variable", &self.owner_variable)
+            .field("start_method", &self.start_method)
             .field("head_bytes", &self.head_bytes)
             .field("tail_bytes", &self.tail_bytes)
             .field("max_line_bytes", &self.max_line_bytes)

@@ -4,11 +4,8 @@ use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::{Config, Environment};
-use crate::id::Id;
+use crate::cookie::Cookie;
 use crate::request::check_variable;
-
-/// The variable by which a process and all that it starts can be found.
-pub const ID_VARIABLE: &str = "PROCMGR_ID";
 
 /// The environment for one process. Later wins: the host's or the manager's fixed one, the manager's hook, the
 /// request's variables, the owner, the id.
@@ -16,7 +13,7 @@ pub(crate) fn build<'a>(
     config: &Config,
     variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
     owner: Option<&OsStr>,
-    id: Id,
+    cookie: &Cookie,
 ) -> Environment {
     let mut environment = match &config.environment {
         Some(fixed) => fixed.clone(),
@@ -44,6 +41,6 @@ pub(crate) fn build<'a>(
     if let (Some(name), Some(owner)) = (&config.owner_variable, owner) {
         environment.insert(name.clone(), owner.into());
     }
-    environment.insert(ID_VARIABLE.into(), id.to_string().into());
+    environment.extend(cookie.variables());
     environment
 }

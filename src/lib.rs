@@ -33,6 +33,7 @@
 //! environment, leaves its group and outlives its leader is not found.
 
 mod config;
+mod cookie;
 mod environment;
 mod error;
 mod events;
@@ -60,8 +61,8 @@ mod sys;
 mod threads;
 mod time;
 
-pub use config::{Config, Environment, HookError, MAX_KEPT_BYTES};
-pub use environment::ID_VARIABLE;
+pub use config::{Config, Environment, HookError, MAX_KEPT_BYTES, StartMethod};
+pub use cookie::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE};
 pub use error::{Error, Step};
 pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};

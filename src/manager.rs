@@ -16,13 +16,14 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::Config;
+use crate::cookie::{Cookie, Host, Origin};
 use crate::environment;
 use crate::error::Error;
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
 use crate::keeper::Keeper;
 use crate::ledger::{Claim, Ledger, MAX_KEYS, Name, Seen, Ticket};
-use crate::process::{self, Crew, Observer, Origin, Process, Settings};
+use crate::process::{self, Crew, Observer, Process, Settings, Source};
 use crate::request::{Form, Request, check_key, check_text, check_variable};
 use crate::spawn::{self, Description, Pipes};
 use crate::status::{About, EndedBy, Listing, Status};
@@ -59,7 +60,10 @@ struct House {
     pool: Arc<Pool>,
     keeper: Arc<Keeper>,
     ledger: Ledger,
-    instance: Id,
+    /// Who starts the processes, for their cookies.
+    origin: Origin,
+    /// The processes that the host itself was started in.
+    ancestors: Vec<Id>,
     events: Arc<Hub>,
     /// Protects the registry. A leaf.
     table: Mutex<Table>,
@@ -111,7 +115,11 @@ impl Manager {
             pool,
             keeper: Arc::clone(&keeper),
             ledger: Ledger::new(MAX_KEYS),
-            instance: Id::random(),
+            origin: Origin {
+                instance: Id::random(),
+                host: Host::own(),
+            },
+            ancestors: Cookie::own_ancestors(),
             events: Arc::default(),
             table: Mutex::default(),
             settled: Condvar::new(),
@@ -148,7 +156,7 @@ impl Manager {
     /// The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
     /// another instance".
     pub fn instance(&self) -> Result<Id, Error> {
-        Ok(self.house()?.instance)
+        Ok(self.house()?.origin.instance)
     }
 
     /// Whether this is the view of one owner.
@@ -176,7 +184,7 @@ impl Manager {
                 return Err(Error::Conflict);
             }
             let process = self.spawn(request, id, owner, None)?;
-            return Ok(Process::new(process, Origin::Own));
+            return Ok(Process::new(process, Source::Own));
         };
         let name = Name {
             owner: owner.as_deref().map(OsStr::to_os_string),
@@ -189,7 +197,7 @@ impl Manager {
                 Claim::Started(id) => {
                     // It is remembered as expired before it leaves the table, so the next look finds out.
                     if let Some(process) = house.table.lock().processes.get(&id) {
-                        return Ok(Process::new(Arc::clone(process), Origin::Attached));
+                        return Ok(Process::new(Arc::clone(process), Source::Attached));
                     }
                 }
                 Claim::Ours(ticket) => {
@@ -199,7 +207,7 @@ impl Manager {
                                 // The cancel may have given up waiting.
                                 let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
                             }
-                            Ok(Process::new(process, Origin::Own))
+                            Ok(Process::new(process, Source::Own))
                         }
                         Err(error) => {
                             // Only the outcome of a start is remembered, and not a refusal to begin one.
@@ -309,7 +317,7 @@ impl Manager {
             config,
             variables.map(|(name, value)| (name.as_os_str(), value.as_os_str())),
             owner.as_deref(),
-            id,
+            &Cookie::new(id, house.origin, &house.ancestors),
         );
         let (directory, reported) = working_directory(request, config);
         let (program, mut arguments) = match &request.form {
@@ -325,6 +333,7 @@ impl Manager {
             arguments,
             directory,
             environment,
+            method: config.start_method,
         };
 
         let crew = Crew::gather(&house.pool)?;
@@ -370,7 +379,7 @@ impl Manager {
         let found = house.table.lock().processes.get(&id).cloned();
         if let Some(process) = found {
             if self.view.sees(process.about.owner.as_deref()) {
-                return Ok(Process::new(process, Origin::Own));
+                return Ok(Process::new(process, Source::Own));
             }
         } else if let Some((owner, status)) = house.ledger.expired(id) {
             if self.view.sees(owner.as_deref()) {
@@ -394,6 +403,17 @@ impl Manager {
     /// Subscribes to what happens to the processes that this manager or scope sees, from now on.
     pub fn events(&self) -> Result<Events, Error> {
         self.house()?.events.subscribe(self.view.owner.clone())
+    }
+
+    /// Ends what hosts that are gone have left behind, whichever manager of theirs started it: what carries the cookie of
+    /// a host that runs no more. Returns how many processes were ended. Touches nothing of a host that lives, or that
+    /// lives in another pid namespace.
+    ///
+    /// For a program that was killed and starts again. Blocks for as long as the kernel takes to end them, at most ten
+    /// seconds; fails with [`Error::Io`] if something is left then, or if there is no process table to look through.
+    pub fn sweep_orphans(&self) -> Result<usize, Error> {
+        self.house()?;
+        process::end_orphans()
     }
 
     /// Refuses new starts, ends every process that it sees together with all that these left behind, and waits for
@@ -508,7 +528,9 @@ impl View {
             }
             self.seen(&table)
         };
-        let outcome = process::terminate(&seen, EndedBy::Close, house.config.close_grace);
+        let instance = is_root.then_some(house.origin.instance);
+        let grace = house.config.close_grace;
+        let outcome = process::terminate(&seen, instance, EndedBy::Close, grace);
         seen.iter().for_each(|process| process.abandon_output());
         if is_root {
             house.ledger.close();

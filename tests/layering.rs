@@ -8,7 +8,17 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(u8, &[&str])] = &[
     (0, &["error", "id", "signal", "status", "sync", "time"]),
     (1, &["sys"]),
-    (2, &["config", "environment", "life", "output", "request"]),
+    (
+        2,
+        &[
+            "config",
+            "cookie",
+            "environment",
+            "life",
+            "output",
+            "request",
+        ],
+    ),
     (3, &["reader", "reaper", "spawn", "sweep", "threads"]),
     (4, &["process"]),
     (5, &["events", "keeper", "ledger", "manager"]),

@@ -4,11 +4,11 @@ use std::ffi::c_char;
 
 use parking_lot::Mutex;
 
-use crate::{Config, Environment};
+use crate::{Config, Environment, StartMethod};
 
 use super::convert::{Out, period, text};
 use super::handles::{self, Object};
-use super::outcome::{MGR_OK, Outcome, call};
+use super::outcome::{Failure, MGR_OK, Outcome, call};
 use super::types::*;
 
 fn change(config: mgr_config_t, change: impl FnOnce(Config) -> Config) -> Outcome {
@@ -138,6 +138,23 @@ pub unsafe extern "C" fn mgr_config_owner_variable(
         // SAFETY: the caller's promise.
         let name = unsafe { text(name, "name is NULL") }?;
         change(config, |config| config.owner_variable(name))
+    })
+}
+
+/// How processes are started, for those who must have one way: MGR_START_AUTOMATIC (the default), MGR_START_POSIX_SPAWN
+/// (starts answer MGR_ERR_UNSUPPORTED where the C library cannot do it, as before glibc 2.34) or MGR_START_STD.
+///
+/// MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn mgr_config_start_method(config: mgr_config_t, method: i32) -> i32 {
+    call(|| {
+        let method = match method {
+            MGR_START_AUTOMATIC => StartMethod::Automatic,
+            MGR_START_POSIX_SPAWN => StartMethod::PosixSpawn,
+            MGR_START_STD => StartMethod::Std,
+            _ => return Err(Failure::Argument("there is no such start method")),
+        };
+        change(config, |config| config.start_method(method))
     })
 }
 

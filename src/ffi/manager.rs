@@ -340,6 +340,27 @@ pub unsafe extern "C" fn mgr_forget_key(manager: mgr_t, key: *const c_void, leng
     })
 }
 
+/// Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
+/// lives. For a program that was killed and starts again.
+///
+/// count: receives how many processes were ended; may be NULL.
+///
+/// MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
+/// Blocks for as long as the kernel takes to end them.
+///
+/// # Safety
+///
+/// `count` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mgr_sweep_orphans(manager: mgr_t, count: *mut usize) -> i32 {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let count = unsafe { Out::new(count) };
+        count.put(handles::manager(manager)?.sweep_orphans()?);
+        Ok(MGR_OK)
+    })
+}
+
 /// The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
 /// another instance".
 ///

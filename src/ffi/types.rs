@@ -61,6 +61,13 @@ pub const MGR_BY_CANCEL: i32 = 4;
 /// Ended by: mgr_close or mgr_release.
 pub const MGR_BY_CLOSE: i32 = 5;
 
+/// Start method: the best that the system has.
+pub const MGR_START_AUTOMATIC: i32 = 0;
+/// Start method: a posix_spawn that cleans what a child must not inherit, and never forks.
+pub const MGR_START_POSIX_SPAWN: i32 = 1;
+/// Start method: Rust's standard library, which forks when the host has something that a child must not inherit.
+pub const MGR_START_STD: i32 = 2;
+
 /// The grace period between TERM and KILL that mgr_stop is usually called with, in milliseconds.
 pub const MGR_STOP_GRACE_MS: i64 = 5_000;
 

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
+use crate::cookie::Cookie;
+use crate::error::Error;
 use crate::id::Id;
 use crate::status::EndedBy;
-use crate::sweep::{self, Carrier};
+use crate::sweep::{self, Found, Wanted};
+use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
@@ -31,11 +34,16 @@ pub(crate) struct Outcome {
     pub(crate) left: usize,
 }
 
-/// Ends the processes, all at the same time.
-pub(crate) fn terminate(processes: &[Arc<Inner>], by: EndedBy, grace: Duration) -> Outcome {
+/// Ends the processes, all at the same time; with an `instance` also what that manager started and has forgotten.
+pub(crate) fn terminate(
+    processes: &[Arc<Inner>],
+    instance: Option<Id>,
+    by: EndedBy,
+    grace: Duration,
+) -> Outcome {
     let mut work = Work {
+        targets: Targets::new(processes, instance),
         processes,
-        ids: processes.iter().map(|process| process.id).collect(),
         beyond: HashSet::new(),
     };
     if !grace.is_zero() && work.ask(by, Deadline::after(grace)) {
@@ -51,9 +59,45 @@ pub(crate) fn terminate(processes: &[Arc<Inner>], by: EndedBy, grace: Duration) 
     }
 }
 
+/// Whose processes are looked for.
+pub(super) struct Targets<'a> {
+    by_id: HashSet<Id>,
+    by_group: HashMap<Pid, &'a Inner>,
+    instance: Option<Id>,
+}
+
+impl<'a> Targets<'a> {
+    pub(super) fn new(processes: &'a [Arc<Inner>], instance: Option<Id>) -> Self {
+        Targets {
+            by_id: processes.iter().map(|process| process.id).collect(),
+            by_group: processes
+                .iter()
+                .map(|process| (process.pid, &**process))
+                .collect(),
+            instance,
+        }
+    }
+}
+
+impl Wanted for Targets<'_> {
+    fn carries(&self, cookie: &Cookie) -> bool {
+        let of_instance = |origin| self.instance == Some(origin);
+        cookie.is_inside(|id| self.by_id.contains(&id))
+            || cookie
+                .origin
+                .is_some_and(|origin| of_instance(origin.instance))
+    }
+
+    fn has_group(&self, group: Pid) -> bool {
+        self.by_group
+            .get(&group)
+            .is_some_and(|process| process.group.has_members())
+    }
+}
+
 struct Work<'a> {
     processes: &'a [Arc<Inner>],
-    ids: HashSet<Id>,
+    targets: Targets<'a>,
     /// Who was signalled that is not in the group of a running leader.
     beyond: HashSet<Pid>,
 }
@@ -62,20 +106,23 @@ impl Work<'_> {
     /// TERM to everything, once. True if nothing was left before the deadline.
     fn ask(&mut self, by: EndedBy, deadline: Deadline) -> bool {
         let groups = self.signal_groups(by, TERM);
-        for carrier in self.carriers() {
+        let beyond = &mut self.beyond;
+        let told = sweep::find(&self.targets, |one| {
             // Members of a group have been told. A second TERM means "at once" to many programs.
-            if groups.get(&carrier.id) != group_of(carrier.pid).ok().as_ref() {
-                self.signal_beyond(&carrier, TERM);
-                carrier.signal(CONT);
+            if !is_in(&groups, one) {
+                beyond.insert(one.pid);
+                one.signal(TERM);
+                one.signal(CONT);
             }
-        }
+        });
+        drop(told);
         for process in self.processes {
             if process.life.wait(deadline).is_none() {
                 return false;
             }
         }
         loop {
-            let left = self.carriers();
+            let left = self.look(|_| ());
             if left.is_empty() {
                 return true;
             }
@@ -87,30 +134,45 @@ impl Work<'_> {
 
     /// KILL to everything, until nothing is found. Gives the number of those that are left at the deadline.
     fn force(&mut self, by: EndedBy, deadline: Deadline) -> usize {
-        self.signal_groups(by, KILL);
+        let groups = self.signal_groups(by, KILL);
         let stuck = self
             .processes
             .iter()
             .filter(|process| process.life.wait(deadline).is_none())
             .count();
+        // One look without a find is enough where there was nothing to find. Where there was, a process may have been
+        // overlooked while it executed another program, when it shows no environment.
+        let mut looks = 1;
         loop {
-            let left = self.carriers();
-            if left.is_empty() || deadline.passed() {
+            let mut beyond = std::mem::take(&mut self.beyond);
+            let left = self.look(|one| {
+                if !is_in(&groups, one) {
+                    beyond.insert(one.pid);
+                }
+                one.signal(KILL);
+            });
+            self.beyond = beyond;
+            if left.is_empty() {
+                looks -= 1;
+                if looks == 0 || deadline.passed() {
+                    return stuck;
+                }
+                continue;
+            }
+            if deadline.passed() {
                 return left.len().max(stuck);
             }
-            for carrier in &left {
-                self.signal_beyond(carrier, KILL);
-            }
+            looks = 2;
             sweep::wait_for_end(&left, Deadline::after(ROUND).min(deadline));
         }
     }
 
-    /// Signals the groups of the leaders that run, and names these groups.
-    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashMap<Id, Pid> {
-        let mut groups = HashMap::new();
+    /// Signals the groups of the processes, and names those that are led by a running leader.
+    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
+        let mut groups = HashSet::new();
         for process in self.processes {
             if process.ask_to_end(by, signal) {
-                groups.insert(process.id, process.pid);
+                groups.insert(process.pid);
                 if signal != KILL {
                     // A stopped process would not see it.
                     process.ask_to_end(by, CONT);
@@ -120,13 +182,35 @@ impl Work<'_> {
         groups
     }
 
-    fn signal_beyond(&mut self, carrier: &Carrier, signal: i32) {
-        self.beyond.insert(carrier.pid);
-        carrier.signal(signal);
-    }
-
     /// Without a process table to look through there is nobody to be found.
-    fn carriers(&self) -> Vec<Carrier> {
-        sweep::carriers(|id| self.ids.contains(&id)).unwrap_or_default()
+    fn look(&self, each: impl FnMut(&Found)) -> Vec<Found> {
+        sweep::find(&self.targets, each).unwrap_or_default()
+    }
+}
+
+fn is_in(groups: &HashSet<Pid>, one: &Found) -> bool {
+    group_of(one.pid).is_ok_and(|group| groups.contains(&group))
+}
+
+/// Ends what hosts that are gone have left behind, and gives their number.
+pub(crate) fn end_orphans() -> Result<usize, Error> {
+    let deadline = Deadline::after(PATIENCE);
+    let is_orphan = |cookie: &Cookie| {
+        let host = cookie.origin.and_then(|origin| origin.host);
+        host.is_some_and(|host| host.is_gone())
+    };
+    let mut ended = HashSet::new();
+    loop {
+        let failed = |error| Error::io("cannot look for orphans", error);
+        let left = sweep::find(&is_orphan, |one| one.signal(KILL)).map_err(failed)?;
+        ended.extend(left.iter().map(|one| one.pid));
+        if left.is_empty() {
+            return Ok(ended.len());
+        }
+        if deadline.passed() {
+            let what = format!("{} processes did not end after KILL", left.len());
+            return Err(Error::io(what, sys::timed_out()));
+        }
+        sweep::wait_for_end(&left, Deadline::after(ROUND).min(deadline));
     }
 }

@@ -17,11 +17,11 @@ use crate::status::{EndedBy, Status, Stopped};
 ///
 /// Every method fails with [`Error::Forked`] in a forked copy of the host.
 #[derive(Debug, Clone)]
-pub struct Process(Arc<Inner>, Origin);
+pub struct Process(Arc<Inner>, Source);
 
 /// How the handle was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum Source {
     /// By the start itself, or by looking for it.
     Own,
     /// By a start of a key that had been started before.
@@ -29,13 +29,13 @@ pub(crate) enum Origin {
 }
 
 impl Process {
-    pub(crate) fn new(inner: Arc<Inner>, origin: Origin) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, origin: Source) -> Self {
         Process(inner, origin)
     }
 
     /// Whether the start that gave this handle found its key started before, and started nothing.
     pub fn is_attached(&self) -> bool {
-        self.1 == Origin::Attached
+        self.1 == Source::Attached
     }
 
     /// Its id.
@@ -136,7 +136,7 @@ impl Process {
     /// which is given up after ten seconds.
     pub fn stop(&self, grace: Duration) -> Result<Stopped, Error> {
         self.0.check_host()?;
-        let outcome = terminate(std::slice::from_ref(&self.0), EndedBy::Stop, grace);
+        let outcome = terminate(std::slice::from_ref(&self.0), None, EndedBy::Stop, grace);
         Ok(Stopped {
             status: self.0.status(),
             beyond_group: outcome.beyond_group,

@@ -8,6 +8,7 @@
 
 mod ending;
 mod follow;
+mod group;
 mod handle;
 
 use std::fmt;
@@ -22,21 +23,23 @@ use crate::error::{Error, Step};
 use crate::id::Id;
 use crate::life::{Asked, Life};
 use crate::output::{Output, Sizes};
-use crate::reader::{self, Attended, Orders, Source};
+use crate::reader::{self, Attended, Orders};
 use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
-use crate::sys::child::{Pid, Presence, presence, signal_group};
+use crate::sys::child::{Pid, Presence, presence};
 use crate::sys::descriptor::Wake;
 use crate::sys::signal::KILL;
 use crate::threads::{Pool, Worker};
 use crate::time::Deadline;
 
-pub(crate) use ending::terminate;
+use ending::Targets;
+pub(crate) use ending::{end_orphans, terminate};
 pub use follow::Follow;
-pub(crate) use handle::Origin;
+use group::Group;
 pub use handle::Process;
+pub(crate) use handle::Source;
 
 /// A stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) about: Arc<About>,
     host: u32,
     life: Life,
+    group: Group,
     outputs: Vec<Arc<Output>>,
     max_line_bytes: usize,
     stop_grace: Duration,
@@ -132,6 +136,7 @@ impl Inner {
             pid,
             host: std::process::id(),
             life: Life::new(),
+            group: Group::new(pid),
             outputs: (0..streams)
                 .map(|_| Arc::new(Output::new(settings.sizes)))
                 .collect(),
@@ -160,7 +165,7 @@ impl Inner {
         let sources: Vec<_> = readers
             .into_iter()
             .zip(&self.outputs)
-            .map(|(pipe, output)| Arc::new(Source::new(pipe, Arc::clone(output))))
+            .map(|(pipe, output)| Arc::new(reader::Source::new(pipe, Arc::clone(output))))
             .collect();
         let to_drain = sources.clone();
         let guard = ReaderGuard(Arc::clone(self));
@@ -225,22 +230,23 @@ impl Inner {
     }
 
     /// Sends a signal to all of the process that can be found.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
+    pub(crate) fn signal(self: &Arc<Self>, signal: Signal) -> Result<(), Error> {
         let number = signal.number();
         let sent = self.signal_running(number, |asked| asked.signal(number, signal.asks_to_end()));
         if let Some(sent) = sent {
             return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
         }
-        // The group's number may be somebody else's now, so what the leader left behind is found by its cookie.
-        let survivors = sweep::carriers(|id| id == self.id)
-            .map_err(|error| Error::io("cannot look for what is left of the process", error))?;
-        if survivors.is_empty() {
-            return Err(Error::NotRunning { id: self.id });
+        // The leader is gone, so each of what it left behind is found and told. The group as a whole would answer for
+        // zombies too, which nobody has reaped yet.
+        let this = std::slice::from_ref(self);
+        let told = sweep::find(&Targets::new(this, None), |survivor| {
+            survivor.signal(number)
+        })
+        .map_err(|error| Error::io("cannot look for what is left of the process", error))?;
+        match told.is_empty() {
+            true => Err(Error::NotRunning { id: self.id }),
+            false => Ok(()),
         }
-        survivors
-            .iter()
-            .for_each(|survivor| survivor.signal(number));
-        Ok(())
     }
 
     /// Asks the group for its end on somebody's behalf. False if the leader has ended before.
@@ -249,11 +255,11 @@ impl Inner {
             .is_some_and(|sent| sent.is_ok())
     }
 
-    /// Signals the group by its number, if that number is certain to be ours: while the leader is not reaped. `ask`
-    /// records who wanted it, unless the leader has exited already and only waits for the reaper.
+    /// Signals the group while it is certain to be ours because the leader is not reaped. `ask` records who wanted it,
+    /// unless the leader has exited already and only waits for the reaper.
     ///
     /// The reaper takes the life's lock to reap, and we hold it here, so the leader is at least a zombie until we have
-    /// signalled. Somebody else in the host may have reaped it though (`waitpid(-1)`); then there is nothing to see.
+    /// signalled. Somebody else in the host may have reaped it though (`waitpid(-1)`): then only a descriptor is certain.
     fn signal_running(
         &self,
         number: i32,
@@ -261,11 +267,11 @@ impl Inner {
     ) -> Option<std::io::Result<()>> {
         self.life
             .while_running(|asked| match presence(self.pid) {
-                Presence::Gone => None,
-                Presence::Zombie => Some(signal_group(self.pid, number)),
+                Presence::Gone => self.group.signal_certain(number),
+                Presence::Zombie => Some(self.group.signal_pinned(number)),
                 Presence::Alive => {
                     ask(asked);
-                    Some(signal_group(self.pid, number))
+                    Some(self.group.signal_pinned(number))
                 }
             })
             .flatten()
@@ -320,6 +326,7 @@ impl Inner {
     /// The leader or an output is done with. The last of them tells the observer.
     fn one_less(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.group.release();
             self.observer.done(self.id, &self.about);
         }
     }
@@ -336,7 +343,7 @@ impl Inner {
         let process = Arc::clone(self);
         let (done, over) = crossbeam_channel::bounded::<()>(0);
         self.pool.worker()?.run(move || {
-            terminate(std::slice::from_ref(&process), by, process.stop_grace);
+            terminate(std::slice::from_ref(&process), None, by, process.stop_grace);
             // Dropped at the end, and by a panic too.
             drop(done);
         });
@@ -351,7 +358,7 @@ impl Inner {
     fn stop_in_background(self: &Arc<Self>, by: EndedBy, grace: Duration) -> std::io::Result<()> {
         let process = Arc::clone(self);
         self.pool.worker()?.run(move || {
-            terminate(std::slice::from_ref(&process), by, grace);
+            terminate(std::slice::from_ref(&process), None, by, grace);
             process.observer.stopped(process.id, &process.about);
         });
         Ok(())

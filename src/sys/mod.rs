@@ -6,9 +6,11 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
+pub(crate) mod clean;
 pub(crate) mod descriptor;
 pub(crate) mod path;
 pub(crate) mod pidfd;
+pub(crate) mod posix_spawn;
 pub(crate) mod signal;
 pub(crate) mod user;
 

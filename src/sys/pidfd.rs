@@ -3,8 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 use super::child::Pid;
+use super::descriptor::above_standard;
 
 /// A process that may end at any time; readable in a poll once it has ended.
 #[derive(Debug)]
@@ -18,11 +20,24 @@ impl PidFd {
         let fd = i32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
         super::check(fd)?;
         // SAFETY: the kernel made the descriptor just now (close-on-exec) and nothing else owns it.
-        Ok(PidFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(PidFd(above_standard(fd)?))
     }
 
     /// Sends a signal to the process, or fails with `ESRCH` when it is gone.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        self.send(signal, 0)
+    }
+}
+
+impl PidFd {
+    /// Sends a signal to each member of the group that the process leads or led, or fails with `ESRCH` when there is none.
+    /// Needs [`signals_groups`].
+    pub(crate) fn signal_group(&self, signal: i32) -> io::Result<()> {
+        self.send(signal, SIGNAL_PROCESS_GROUP)
+    }
+
+    fn send(&self, signal: i32, flags: libc::c_uint) -> io::Result<()> {
         // SAFETY: pidfd_send_signal reads nothing through a null siginfo and takes numbers otherwise.
         let result = unsafe {
             libc::syscall(
@@ -30,7 +45,7 @@ impl PidFd {
                 self.0.as_raw_fd(),
                 signal,
                 ptr::null::<libc::siginfo_t>(),
-                0,
+                flags,
             )
         };
         if result == -1 {
@@ -39,6 +54,24 @@ impl PidFd {
             Ok(())
         }
     }
+}
+
+/// `PIDFD_SIGNAL_PROCESS_GROUP` of Linux 6.9.
+const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+
+/// Whether the kernel can signal a group through a descriptor (Linux 6.9). Asked once, with a signal that is none.
+pub(crate) fn signals_groups() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let own = Pid::try_from(std::process::id());
+        own.is_ok_and(|own| {
+            PidFd::open(own).is_ok_and(|own| {
+                // An older kernel refuses the flag. A host that leads no group has nobody there, which is an answer.
+                let sent = own.signal_group(0);
+                sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+            })
+        })
+    })
 }
 
 impl AsFd for PidFd {

@@ -1,0 +1,215 @@
+//! The marks in the environment of everything that procmgr starts, by which it is found again.
+//!
+//! [`ID_VARIABLE`] names the process. [`HOST_VARIABLE`] names who started it: the manager's instance, and the host by
+//! pid namespace, pid and start time, so that another program can tell whether that host is still there.
+//! [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in, so that ending one of these finds
+//! also what a manager inside it has started. A mark is inherited; a process that wipes its environment loses it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::str::FromStr;
+
+use crate::id::Id;
+
+/// The variable by which a process and all that it starts can be found.
+pub const ID_VARIABLE: &str = "PROCMGR_ID";
+
+/// The variable that names the manager and the host of a process.
+pub const HOST_VARIABLE: &str = "PROCMGR_HOST";
+
+/// The variable that names the processes around a process, if its host was itself started by a procmgr.
+pub const ANCESTORS_VARIABLE: &str = "PROCMGR_ANCESTORS";
+
+/// A program that starts processes, told from all others on this system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Pids mean something only in their namespace.
+    pid_namespace: u64,
+    pid: u32,
+    /// In the clock ticks of `/proc/PID/stat`. With it the pid is not mistaken for that of a later process.
+    start_time: u64,
+}
+
+/// Who started a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) instance: Id,
+    /// `None` if the host could not find out about itself, because there is no process table to look into.
+    pub(crate) host: Option<Host>,
+}
+
+/// The marks of one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cookie {
+    pub(crate) id: Id,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) ancestors: Vec<Id>,
+}
+
+impl Host {
+    /// This program.
+    pub(crate) fn own() -> Option<Self> {
+        let pid = std::process::id();
+        Some(Host {
+            pid_namespace: pid_namespace()?,
+            pid,
+            start_time: start_time(pid)?,
+        })
+    }
+
+    /// Whether it runs no more. In doubt it runs: one in another pid namespace cannot be looked at.
+    pub(crate) fn is_gone(&self) -> bool {
+        pid_namespace() == Some(self.pid_namespace) && start_time(self.pid) != Some(self.start_time)
+    }
+}
+
+fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid")
+        .ok()
+        .map(|file| file.ino())
+}
+
+/// When a process was started; `None` if there is none that runs.
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        // The state is field 3, the start time field 22.
+        _ => fields.nth(18)?.parse().ok(),
+    }
+}
+
+impl Origin {
+    /// The value of [`HOST_VARIABLE`].
+    fn value(&self) -> String {
+        match self.host {
+            Some(host) => format!(
+                "{}:{}:{}:{}",
+                self.instance, host.pid_namespace, host.pid, host.start_time
+            ),
+            None => self.instance.to_string(),
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        let mut parts = value.split(':');
+        let instance = parts.next().ok_or(())?.parse().map_err(drop)?;
+        let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
+        let host = match (number(), number(), number()) {
+            (Some(pid_namespace), Some(pid), Some(start_time)) => Some(Host {
+                pid_namespace,
+                pid: u32::try_from(pid).map_err(drop)?,
+                start_time,
+            }),
+            _ => None,
+        };
+        Ok(Origin { instance, host })
+    }
+}
+
+impl Cookie {
+    /// What a process of this host carries.
+    pub(crate) fn new(id: Id, origin: Origin, ancestors: &[Id]) -> Self {
+        Cookie {
+            id,
+            origin: Some(origin),
+            ancestors: ancestors.to_vec(),
+        }
+    }
+
+    /// The processes that this program itself was started in, the nearest last.
+    pub(crate) fn own_ancestors() -> Vec<Id> {
+        let text = |name| std::env::var(name).unwrap_or_default();
+        let mut ancestors = ids(&text(ANCESTORS_VARIABLE));
+        ancestors.extend(text(ID_VARIABLE).parse::<Id>());
+        ancestors
+    }
+
+    /// The variables that carry it.
+    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = vec![(ID_VARIABLE.into(), self.id.to_string().into())];
+        if let Some(origin) = &self.origin {
+            variables.push((HOST_VARIABLE.into(), origin.value().into()));
+        }
+        if !self.ancestors.is_empty() {
+            let texts: Vec<_> = self.ancestors.iter().map(Id::to_string).collect();
+            variables.push((ANCESTORS_VARIABLE.into(), texts.join(",").into()));
+        }
+        variables
+    }
+
+    /// The cookie in an environment in the kernel's form: `NAME=VALUE` and a NUL, one after another.
+    pub(crate) fn find(environment: &[u8]) -> Option<Self> {
+        // Most processes of a system have none.
+        memchr::memmem::find(environment, b"PROCMGR_ID=")?;
+        let value = |name: &str| {
+            environment.split(|byte| *byte == 0).find_map(|variable| {
+                let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                std::str::from_utf8(value).ok()
+            })
+        };
+        Some(Cookie {
+            id: value(ID_VARIABLE)?.parse().ok()?,
+            origin: value(HOST_VARIABLE).and_then(|value| value.parse().ok()),
+            ancestors: ids(value(ANCESTORS_VARIABLE).unwrap_or_default()),
+        })
+    }
+
+    /// Whether its process is the one with this id, or was started inside of it.
+    pub(crate) fn is_inside(&self, wanted: impl Fn(Id) -> bool) -> bool {
+        wanted(self.id) || self.ancestors.iter().any(|id| wanted(*id))
+    }
+}
+
+fn ids(text: &str) -> Vec<Id> {
+    text.split(',').filter_map(|id| id.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_found() {
+        let origin = Origin {
+            instance: Id::random(),
+            host: Host::own(),
+        };
+        assert!(origin.host.is_some_and(|host| !host.is_gone()));
+        let cookie = Cookie::new(Id::random(), origin, &[Id::random(), Id::random()]);
+        let mut environment = b"NOT_PROCMGR_ID=x\0A=PROCMGR_ID=b\0".to_vec();
+        assert_eq!(Cookie::find(&environment), None);
+        for (name, value) in cookie.variables() {
+            environment.extend(name.as_encoded_bytes());
+            environment.push(b'=');
+            environment.extend(value.as_encoded_bytes());
+            environment.push(0);
+        }
+        assert_eq!(Cookie::find(&environment), Some(cookie.clone()));
+        assert!(cookie.is_inside(|id| id == cookie.id));
+        assert!(cookie.is_inside(|id| id == cookie.ancestors[0]));
+        assert!(!cookie.is_inside(|_| false));
+    }
+
+    #[test]
+    fn a_host_with_another_start_time_is_gone() {
+        let own = Host::own().expect("there is a process table");
+        let earlier = Host {
+            start_time: own.start_time - 1,
+            ..own
+        };
+        assert!(earlier.is_gone());
+        let elsewhere = Host {
+            pid_namespace: own.pid_namespace + 1,
+            ..earlier
+        };
+        assert!(!elsewhere.is_gone(), "nobody knows, so it is left alone");
+    }
+}

@@ -1,0 +1,61 @@
+//! The process group of a leader, and when it is certain to be ours.
+//!
+//! A group's number is ours while its leader is not reaped, and after that while any member is left; but from outside
+//! nobody can tell the last member's end from the number's next use. A descriptor of the leader can: since Linux 6.9 a
+//! signal through it goes to the group that the leader led, or to nobody. On older kernels the number is used, while the
+//! leader is not reaped, and not after that.
+
+use std::io;
+
+use parking_lot::Mutex;
+
+use crate::sys::child::{Pid, signal_group};
+use crate::sys::pidfd::{PidFd, signals_groups};
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    number: Pid,
+    /// Gone once there is no use for it. A leaf, held for one signal.
+    descriptor: Mutex<Option<PidFd>>,
+}
+
+impl Group {
+    /// The group of a leader that was just spawned and is not reaped.
+    pub(super) fn new(leader: Pid) -> Self {
+        // Without a descriptor the group is signalled by its number, as on older kernels.
+        let descriptor = match signals_groups() {
+            true => PidFd::open(leader).ok(),
+            false => None,
+        };
+        Group {
+            number: leader,
+            descriptor: Mutex::new(descriptor),
+        }
+    }
+
+    /// Signals the group. The caller knows that the leader is not reaped.
+    pub(super) fn signal_pinned(&self, signal: i32) -> io::Result<()> {
+        self.signal_certain(signal)
+            .unwrap_or_else(|| signal_group(self.number, signal))
+    }
+
+    /// Signals what is left of the group, if that can be done for certain; `None` if it cannot.
+    pub(super) fn signal_certain(&self, signal: i32) -> Option<io::Result<()>> {
+        let descriptor = self.descriptor.lock();
+        descriptor
+            .as_ref()
+            .map(|descriptor| descriptor.signal_group(signal))
+    }
+
+    /// Whether there are members, and they are certain to be ours. Zombies that nobody reaps count.
+    pub(super) fn has_members(&self) -> bool {
+        self.signal_certain(0).is_some_and(|sent| sent.is_ok())
+    }
+
+    /// Gives the descriptor back if nothing is left to be signalled through it.
+    pub(super) fn release(&self) {
+        if !self.has_members() {
+            self.descriptor.lock().take();
+        }
+    }
+}

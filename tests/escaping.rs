@@ -1,0 +1,210 @@
+//! What a command does to get away from its group, and that it does not help.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use procmgr::{
+    Config, EndedBy, ID_VARIABLE, Manager, Process, Request, Signal, StartMethod, State,
+};
+
+const METHODS: [StartMethod; 2] = [StartMethod::PosixSpawn, StartMethod::Std];
+
+/// Commands that leave a `sleep` behind and go on, or end, themselves.
+const ESCAPES: &[(&str, &str)] = &[
+    ("setsid", "setsid sleep 300 & echo ready; sleep 300"),
+    (
+        "nohup",
+        "nohup sleep 300 >/dev/null 2>&1 & echo ready; sleep 300",
+    ),
+    (
+        "double fork",
+        "(setsid sh -c 'sleep 300 & sleep 300' &) ; echo ready; sleep 300",
+    ),
+    (
+        "ended leader",
+        "setsid sleep 300 >/dev/null 2>&1 & echo ready",
+    ),
+    (
+        "ended leader in its group",
+        "sleep 300 >/dev/null 2>&1 & echo ready",
+    ),
+    (
+        "without environment, in its group",
+        "env -i sleep 300 >/dev/null 2>&1 & echo ready",
+    ),
+    (
+        "forks a session again and again",
+        "f() { (setsid sh -c 'sleep 0.001; echo next; exec sh \"$0\"' \"$0\" >/dev/null 2>&1 &); }; echo ready; while :; do setsid sleep 300 & sleep 0.001; done",
+    ),
+];
+
+fn start(manager: &Manager, command: &str) -> Process {
+    let process = manager.start(&Request::new(command)).expect("it starts");
+    let mut buffer = [0; 64];
+    let timeout = Some(Duration::from_secs(20));
+    let chunk = process
+        .read(
+            procmgr::Stream::Stdout,
+            0,
+            &mut buffer,
+            timeout,
+            Default::default(),
+        )
+        .expect("it can be read");
+    assert!(buffer[..chunk.length].starts_with(b"ready"));
+    process
+}
+
+/// Processes that carry this id.
+fn carriers(id: &str) -> Vec<String> {
+    let mark = format!("{ID_VARIABLE}={id}");
+    let entries = fs::read_dir("/proc").expect("there is a process table");
+    entries
+        .flatten()
+        .filter(|entry| {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark.as_bytes())
+        })
+        .map(|entry| fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn stop_ends_what_got_away() {
+    for method in METHODS {
+        let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
+        for (name, command) in ESCAPES {
+            let process = start(&manager, command);
+            let begun = Instant::now();
+            let stopped = process.stop(Duration::from_millis(300)).expect("it stops");
+            assert_eq!(stopped.left, 0, "{name}");
+            assert_eq!(carriers(&process.id().to_string()), [""; 0], "{name}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "{name}: {:?}",
+                begun.elapsed()
+            );
+            assert!(
+                process.signal(Signal::Kill).is_err(),
+                "{name}: nothing is left"
+            );
+        }
+    }
+}
+
+#[test]
+fn close_ends_what_got_away() {
+    for method in METHODS {
+        let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
+        let processes: Vec<_> = ESCAPES
+            .iter()
+            .map(|(_, command)| start(&manager, command))
+            .collect();
+        manager.close().expect("nothing is left");
+        for (process, (name, _)) in processes.iter().zip(ESCAPES) {
+            assert_eq!(carriers(&process.id().to_string()), [""; 0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_in_the_group_without_a_cookie_is_still_signalled() {
+    let manager = Manager::open(Config::new()).expect("it opens");
+    let process = start(&manager, "env -i sleep 300 & echo ready");
+    assert_eq!(process.wait().expect("it ends").state, State::Exited(0));
+    let status = process.status().expect("it is known");
+    assert!(status.output_open);
+    process.signal(Signal::Kill).expect("something is left");
+    // The pipe closes when it is dead.
+    let mut rest = Vec::new();
+    let follow = process.follow(procmgr::Stream::Stdout);
+    std::io::Read::read_to_end(&mut follow.through_survivors(), &mut rest).expect("it ends");
+    assert_eq!(rest, b"ready\n");
+}
+
+#[test]
+fn the_cookie_of_another_manager_is_left_alone() {
+    let ours = Manager::open(Config::new()).expect("it opens");
+    let theirs = Manager::open(Config::new()).expect("it opens");
+    let process = start(&theirs, "setsid sleep 300 & echo ready; sleep 300");
+    start(&ours, "echo ready; sleep 300");
+    ours.close().expect("nothing of ours is left");
+    assert_eq!(ours.sweep_orphans().expect("it looks"), 0);
+    assert!(process.status().expect("it is known").is_running());
+    assert_eq!(carriers(&process.id().to_string()).len(), 3);
+    theirs.close().expect("nothing is left");
+}
+
+#[test]
+fn ended_by_is_right_for_the_leader_of_escapees() {
+    let manager = Manager::open(Config::new()).expect("it opens");
+    // It says that it is ready when it is out of the group.
+    let command = "setsid sh -c 'echo ready; exec sleep 300' & sleep 300";
+    let process = start(&manager, command);
+    let stopped = process.stop(Duration::from_secs(20)).expect("it stops");
+    assert_eq!(stopped.status.ended_by, EndedBy::Stop);
+    assert_eq!(stopped.beyond_group, 1);
+}
+
+#[test]
+fn a_child_gets_what_it_shall_and_nothing_else() {
+    for method in METHODS {
+        let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
+        let run = |command: &str| {
+            let process = manager.start(&Request::new(command)).expect("it starts");
+            process.wait().expect("it ends");
+            process
+                .output(procmgr::Stream::Stdout)
+                .expect("it has output")
+                .text
+        };
+        let status = run("cat /proc/self/status");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_whitespace().nth(1))
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            field("SigBlk:").as_deref(),
+            Some("0000000000000000"),
+            "{method:?}"
+        );
+        let ignored = u64::from_str_radix(&field("SigIgn:").unwrap_or_default(), 16);
+        assert_eq!(ignored.map(|set| set & 0x7fff_ffff), Ok(0), "{method:?}");
+        assert_eq!(
+            run("ls /proc/self/fd | tr '\\n' ' '"),
+            "0 1 2 3 ",
+            "{method:?}"
+        );
+    }
+}
+
+#[test]
+fn orphans_of_a_host_that_is_gone_are_ended() {
+    // A process that carries the cookie of a host that never was: this pid, started a tick after the machine.
+    let id = "00000000-0000-4000-8000-000000000001";
+    let namespace = std::os::unix::fs::MetadataExt::ino(
+        &fs::metadata("/proc/self/ns/pid").expect("there is a process table"),
+    );
+    let mut orphan = Command::new("sleep")
+        .arg("300")
+        .env(ID_VARIABLE, id)
+        .env(
+            procmgr::HOST_VARIABLE,
+            format!("{id}:{namespace}:{}:1", std::process::id()),
+        )
+        .spawn()
+        .expect("it starts");
+    let manager = Manager::open(Config::new()).expect("it opens");
+    let own = start(&manager, "echo ready; sleep 300");
+    assert!(manager.sweep_orphans().expect("it looks") >= 1);
+    let status = orphan.wait().expect("it ends");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9)
+    );
+    assert!(own.status().expect("it is known").is_running());
+}
