@@ -6,7 +6,7 @@
 use memchr::{memchr, memrchr};
 
 use super::store::Kept;
-use super::{Snapshot, Truncation};
+use super::{MAX_CHARACTER_BYTES, Snapshot, Truncation};
 
 /// At the end of a line that was cut.
 const LINE_CUT: &str = " ... [truncated]";
@@ -128,12 +128,8 @@ fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
         return piece.push(line);
     }
     if is_last {
-        // A limit too small for the note still shows the true end.
-        let note = if max_line > MIDDLE_CUT.len() {
-            MIDDLE_CUT
-        } else {
-            ""
-        };
+        // A limit too small for the note shows the true end alone.
+        let note = note_within(MIDDLE_CUT, 2, max_line);
         let room = max_line - note.len();
         let front = if note.is_empty() { 0 } else { room / 2 };
         let front_raw = raw_within(line, front);
@@ -150,13 +146,18 @@ fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
         piece.text.push_str(note);
         piece.push(&line[back_raw..]);
     } else {
-        let note = if max_line > LINE_CUT.len() {
-            LINE_CUT
-        } else {
-            ""
-        };
+        let note = note_within(LINE_CUT, 1, max_line);
         piece.push(&line[..raw_within(line, max_line - note.len())]);
         piece.text.push_str(note);
+    }
+}
+
+/// The note, if a line has room for it and for a character of any length in each of the parts beside it.
+fn note_within(note: &'static str, parts: usize, max_line: usize) -> &'static str {
+    if max_line >= note.len() + parts * MAX_CHARACTER_BYTES {
+        note
+    } else {
+        ""
     }
 }
 
