@@ -145,6 +145,15 @@
 /** Ended by: mgr_close or mgr_release. */
 #define MGR_BY_CLOSE 5
 
+/** Start method: the best that the system has. */
+#define MGR_START_AUTOMATIC 0
+
+/** Start method: a posix_spawn that cleans what a child must not inherit, and never forks. */
+#define MGR_START_POSIX_SPAWN 1
+
+/** Start method: Rust's standard library, which forks when the host has something that a child must not inherit. */
+#define MGR_START_STD 2
+
 /** The grace period between TERM and KILL that mgr_stop is usually called with, in milliseconds. */
 #define MGR_STOP_GRACE_MS 5000
 
@@ -431,6 +440,15 @@ int32_t mgr_config_variable(mgr_config_t config,
  * MGR_OK; MGR_ERR_INVALID if name is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
  */
 int32_t mgr_config_owner_variable(mgr_config_t config, const char *name);
+
+/**
+ * How processes are started, for those who must have one way: MGR_START_AUTOMATIC (the default), MGR_START_POSIX_SPAWN
+ * (starts answer MGR_ERR_UNSUPPORTED where the C library cannot do it, as before glibc 2.34) or MGR_START_STD.
+ *
+ * MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_config_start_method(mgr_config_t config,
+                                int32_t method);
 
 /**
  * How many bytes at the beginning of each stream are kept, up to 1 GiB. Default: 16,384.
@@ -784,6 +802,18 @@ int32_t mgr_forget(mgr_t manager,
 int32_t mgr_forget_key(mgr_t manager,
                        const void *key,
                        size_t length);
+
+/**
+ * Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
+ * lives. For a program that was killed and starts again.
+ *
+ * count: receives how many processes were ended; may be NULL.
+ *
+ * MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
+ * Blocks for as long as the kernel takes to end them.
+ */
+int32_t mgr_sweep_orphans(mgr_t manager,
+                          size_t *count);
 
 /**
  * The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by

@@ -168,8 +168,10 @@ pub struct Listing {
 pub struct Stopped {
     /// How it stands now. Still running only if the kernel could not end it within ten seconds of KILL.
     pub status: Status,
-    /// How many processes beyond the leader's group, or outliving the leader, were found and signalled.
+    /// How many processes beyond the leader's group were found and signalled.
     pub beyond_group: usize,
+    /// Whether the process table could be looked through. Without one (`/proc` is not mounted) only the group was ended.
+    pub searched: bool,
     /// How many of these were still there when procmgr gave up.
     pub left: usize,
 }

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use crate::cookie::Cookie;
 use crate::sys::child::{Pid, group_of};
@@ -29,7 +30,7 @@ impl Found {
 
     fn has_ended(&self) -> bool {
         let mut set = [PollFd::readable(self.process.as_fd())];
-        poll(&mut set, Some(std::time::Duration::ZERO)).is_ok() && set[0].has_input()
+        poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input()
     }
 }
 
@@ -53,44 +54,99 @@ impl<F: Fn(&Cookie) -> bool> Wanted for F {
 
 /// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
 /// has little time to be another one.
-pub(crate) fn find(wanted: &impl Wanted, mut each: impl FnMut(&Found)) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    let mut buffer = Vec::new();
+pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Vec<Found>> {
+    let mut look = Look {
+        wanted,
+        each,
+        found: Vec::new(),
+        buffer: Vec::new(),
+    };
+    let mut hollow = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<Pid>().ok()) else {
             continue;
         };
-        let mut is_wanted = || {
-            cookie(pid, &mut buffer).is_some_and(|cookie| wanted.carries(&cookie))
-                || group_of(pid).is_ok_and(|group| wanted.has_group(group))
-        };
-        if !is_wanted() {
-            continue;
+        if look.at(pid) == Seen::Hollow {
+            hollow.push(pid);
+        }
+    }
+    for _ in 0..HOLLOW_LOOKS {
+        if hollow.is_empty() {
+            break;
+        }
+        let _ = poll(&mut [], Some(HOLLOW_PAUSE));
+        hollow.retain(|pid| look.at(*pid) == Seen::Hollow);
+    }
+    Ok(look.found)
+}
+
+/// How often, and how far apart, processes without any environment are looked at again. A process has none for some tenths
+/// of a millisecond while it executes another program.
+const HOLLOW_LOOKS: usize = 10;
+const HOLLOW_PAUSE: Duration = Duration::from_micros(200);
+
+struct Look<'a, W, E> {
+    wanted: &'a W,
+    each: E,
+    found: Vec<Found>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// Taken hold of, or of no interest, or gone.
+    Settled,
+    /// It shows no environment, which it may do for a moment only.
+    Hollow,
+}
+
+impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
+    fn at(&mut self, pid: Pid) -> Seen {
+        match self.is_wanted(pid) {
+            None => return Seen::Hollow,
+            Some(false) => return Seen::Settled,
+            Some(true) => {}
         }
         // The pid may have become another process's since we looked. The descriptor means one process for ever: if what
         // was seen is seen again, and that process has not ended when it is signalled, the two are the same.
         let Ok(process) = PidFd::open(pid) else {
-            continue;
+            return Seen::Settled;
         };
         let one = Found { pid, process };
-        if is_wanted() && !one.has_ended() {
-            each(&one);
-            found.push(one);
+        match self.is_wanted(pid) {
+            // It has begun to execute something in between.
+            None => return Seen::Hollow,
+            Some(true) if !one.has_ended() => {
+                (self.each)(&one);
+                self.found.push(one);
+            }
+            Some(_) => {}
+        }
+        Seen::Settled
+    }
+
+    /// Whether the process with this pid is wanted; `None` if that cannot be said now.
+    fn is_wanted(&mut self, pid: Pid) -> Option<bool> {
+        if group_of(pid).is_ok_and(|group| self.wanted.has_group(group)) {
+            return Some(true);
+        }
+        self.buffer.clear();
+        let environment = File::open(format!("/proc/{pid}/environ"));
+        // One that has exited, or that is not ours to look at, is not wanted.
+        let read = environment.and_then(|mut file| file.read_to_end(&mut self.buffer));
+        match read {
+            Err(_) => Some(false),
+            // Threads of the kernel and zombies have no program either.
+            Ok(0) => match fs::read_link(format!("/proc/{pid}/exe")) {
+                Ok(_) => None,
+                Err(_) => Some(false),
+            },
+            Ok(_) => {
+                Some(Cookie::find(&self.buffer).is_some_and(|cookie| self.wanted.carries(&cookie)))
+            }
         }
     }
-    Ok(found)
-}
-
-/// The cookie in the environment that a process was started with. `None` too for one that has exited, or that is
-/// not ours to look at.
-fn cookie(pid: Pid, buffer: &mut Vec<u8>) -> Option<Cookie> {
-    buffer.clear();
-    File::open(format!("/proc/{pid}/environ"))
-        .ok()?
-        .read_to_end(buffer)
-        .ok()?;
-    Cookie::find(buffer)
 }
 
 /// Waits until all of them have ended, or the deadline. False if the deadline came first.

@@ -97,10 +97,16 @@ impl Store {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<Filled> {
         let in_head = self.head_used();
-        if in_head < self.head_limit {
-            if in_head == self.head.len() {
-                grow(&mut self.head, self.head_limit);
+        if in_head < self.head_limit && in_head == self.head.len() {
+            let grown = grow(&mut self.head, self.head_limit);
+            if !grown {
+                // No memory: the head ends here, and the rest of the output goes to the ring.
+                self.head_limit = in_head;
+                self.ring_from = in_head as u64;
+                self.ring_base = self.ring_from;
             }
+        }
+        if in_head < self.head_limit {
             let room = &mut self.head[in_head..];
             let length = room.len();
             let count = read(&mut [IoSliceMut::new(room)])?.min(length);
@@ -140,7 +146,7 @@ impl Store {
         Ok(Filled::Bytes(count))
     }
 
-    /// A store without a tail past its head: what comes is counted, nothing of it is kept.
+    /// A store past its head without a tail, or without memory for one: what comes is counted, nothing of it is kept.
     fn count_only(
         &mut self,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
@@ -236,9 +242,12 @@ impl Store {
         ((position - self.ring_base) % self.ring.len() as u64) as usize
     }
 
-    /// Gives the ring another size, which must hold what it holds.
+    /// Gives the ring another size, which must hold what it holds. Without memory it keeps the one it has.
     fn resize_ring(&mut self, length: usize) {
-        let mut ring = vec![0; length];
+        let mut ring = Vec::new();
+        if !grow_to(&mut ring, length) {
+            return;
+        }
         let mut done = 0;
         self.ring_pieces(self.ring_from, |piece| {
             ring[done..done + piece.len()].copy_from_slice(piece);
@@ -274,10 +283,18 @@ impl Store {
     }
 }
 
-/// Doubles a buffer, up to its limit.
-fn grow(buffer: &mut Vec<u8>, limit: usize) {
+/// Doubles a buffer, up to its limit. False if there is no memory for it.
+fn grow(buffer: &mut Vec<u8>, limit: usize) -> bool {
     let wanted = buffer.len().saturating_mul(2).max(FIRST_ALLOCATION);
-    let wanted = wanted.min(limit);
-    buffer.reserve_exact(wanted - buffer.len());
-    buffer.resize(wanted, 0);
+    grow_to(buffer, wanted.min(limit))
+}
+
+/// Makes a buffer longer. False, and no change, if there is no memory for it.
+fn grow_to(buffer: &mut Vec<u8>, length: usize) -> bool {
+    let more = length.saturating_sub(buffer.len());
+    let grown = buffer.try_reserve_exact(more).is_ok();
+    if grown {
+        buffer.resize(length, 0);
+    }
+    grown
 }

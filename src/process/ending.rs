@@ -3,6 +3,7 @@
 //! Promises: returns when nothing is left of the processes, or when the kernel has not ended them within
 //! [`PATIENCE`] of KILL, and says what is left. Works on the caller's thread. Takes no lock for longer than a signal.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::status::EndedBy;
 use crate::sweep::{self, Found, Wanted};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
+use crate::sys::descriptor::poll;
 use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
 
@@ -28,10 +30,12 @@ const ROUND: Duration = Duration::from_millis(50);
 /// What ending some processes did.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// How many were signalled beyond the groups of running leaders.
+    /// How many were signalled beyond the groups of the leaders.
     pub(crate) beyond_group: usize,
     /// How many are still there.
     pub(crate) left: usize,
+    /// The process table could not be looked through: what left the groups may be there.
+    pub(crate) blind: bool,
 }
 
 /// Ends the processes, all at the same time; with an `instance` also what that manager started and has forgotten.
@@ -45,17 +49,16 @@ pub(crate) fn terminate(
         targets: Targets::new(processes, instance),
         processes,
         beyond: HashSet::new(),
+        blind: Cell::new(false),
     };
-    if !grace.is_zero() && work.ask(by, Deadline::after(grace)) {
-        return Outcome {
-            beyond_group: work.beyond.len(),
-            left: 0,
-        };
-    }
-    let left = work.force(by, Deadline::after(PATIENCE));
+    let left = match !grace.is_zero() && work.ask(by, Deadline::after(grace)) {
+        true => 0,
+        false => work.force(by, Deadline::after(PATIENCE)),
+    };
     Outcome {
         beyond_group: work.beyond.len(),
         left,
+        blind: work.blind.get(),
     }
 }
 
@@ -98,35 +101,28 @@ impl Wanted for Targets<'_> {
 struct Work<'a> {
     processes: &'a [Arc<Inner>],
     targets: Targets<'a>,
-    /// Who was signalled that is not in the group of a running leader.
+    /// Who was signalled that is not in one of the groups.
     beyond: HashSet<Pid>,
+    blind: Cell<bool>,
 }
 
 impl Work<'_> {
     /// TERM to everything, once. True if nothing was left before the deadline.
     fn ask(&mut self, by: EndedBy, deadline: Deadline) -> bool {
         let groups = self.signal_groups(by, TERM);
-        let beyond = &mut self.beyond;
-        let told = sweep::find(&self.targets, |one| {
-            // Members of a group have been told. A second TERM means "at once" to many programs.
-            if !is_in(&groups, one) {
-                beyond.insert(one.pid);
-                one.signal(TERM);
-                one.signal(CONT);
-            }
-        });
-        drop(told);
+        self.look(&groups, TERM);
         for process in self.processes {
             if process.life.wait(deadline).is_none() {
                 return false;
             }
         }
         loop {
-            let left = self.look(|_| ());
-            if left.is_empty() {
+            // Nobody is told twice: a second TERM means "at once" to many programs.
+            let left = self.look(&groups, 0);
+            if left.is_empty() && !self.groups_have_members() {
                 return true;
             }
-            if !sweep::wait_for_end(&left, deadline) {
+            if !self.wait_for_end(&left, deadline) {
                 return false;
             }
         }
@@ -140,19 +136,12 @@ impl Work<'_> {
             .iter()
             .filter(|process| process.life.wait(deadline).is_none())
             .count();
-        // One look without a find is enough where there was nothing to find. Where there was, a process may have been
-        // overlooked while it executed another program, when it shows no environment.
+        // One look without a find is enough where there was nothing to find. Where there was, another one makes sure
+        // that it had not just then become a new process with a lower number.
         let mut looks = 1;
         loop {
-            let mut beyond = std::mem::take(&mut self.beyond);
-            let left = self.look(|one| {
-                if !is_in(&groups, one) {
-                    beyond.insert(one.pid);
-                }
-                one.signal(KILL);
-            });
-            self.beyond = beyond;
-            if left.is_empty() {
+            let left = self.look(&groups, KILL);
+            if left.is_empty() && !self.groups_have_members() {
                 looks -= 1;
                 if looks == 0 || deadline.passed() {
                     return stuck;
@@ -163,11 +152,11 @@ impl Work<'_> {
                 return left.len().max(stuck);
             }
             looks = 2;
-            sweep::wait_for_end(&left, Deadline::after(ROUND).min(deadline));
+            self.wait_for_end(&left, Deadline::after(ROUND).min(deadline));
         }
     }
 
-    /// Signals the groups of the processes, and names those that are led by a running leader.
+    /// Signals the groups of the processes that are certain to be ours, and names them.
     fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
         let mut groups = HashSet::new();
         for process in self.processes {
@@ -177,19 +166,50 @@ impl Work<'_> {
                     // A stopped process would not see it.
                     process.ask_to_end(by, CONT);
                 }
+            } else if process.group.tell_rest(signal) {
+                groups.insert(process.pid);
             }
         }
         groups
     }
 
-    /// Without a process table to look through there is nobody to be found.
-    fn look(&self, each: impl FnMut(&Found)) -> Vec<Found> {
-        sweep::find(&self.targets, each).unwrap_or_default()
+    /// Looks for all that is left, and signals what is not in one of the groups; to be killed, members of these too.
+    fn look(&mut self, groups: &HashSet<Pid>, signal: i32) -> Vec<Found> {
+        let beyond = &mut self.beyond;
+        let found = sweep::find(&self.targets, |one| {
+            let is_member = group_of(one.pid).is_ok_and(|group| groups.contains(&group));
+            if !is_member && signal != 0 {
+                beyond.insert(one.pid);
+            }
+            if signal == KILL || (signal != 0 && !is_member) {
+                one.signal(signal);
+            }
+            if signal == TERM && !is_member {
+                one.signal(CONT);
+            }
+        });
+        // Without a process table to look through there is nobody to be found, but in the groups.
+        found.unwrap_or_else(|_| {
+            self.blind.set(true);
+            Vec::new()
+        })
     }
-}
 
-fn is_in(groups: &HashSet<Pid>, one: &Found) -> bool {
-    group_of(one.pid).is_ok_and(|group| groups.contains(&group))
+    /// Whether a group has members although none can be looked for.
+    fn groups_have_members(&self) -> bool {
+        let mut processes = self.processes.iter();
+        self.blind.get() && processes.any(|process| process.group.has_members())
+    }
+
+    /// Waits until all of them have ended, or the deadline, which it says by false. Members of groups that cannot be
+    /// looked for give no sign; they are looked at again after a while.
+    fn wait_for_end(&self, found: &[Found], deadline: Deadline) -> bool {
+        if found.is_empty() {
+            let _ = poll(&mut [], deadline.min(Deadline::after(ROUND)).left());
+            return !deadline.passed();
+        }
+        sweep::wait_for_end(found, deadline)
+    }
 }
 
 /// Ends what hosts that are gone have left behind, and gives their number.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::sys::child::{Pid, signal_group};
 use crate::sys::pidfd::{PidFd, signals_groups};
+use crate::sys::signal::{CONT, KILL};
 
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -45,6 +46,16 @@ impl Group {
         descriptor
             .as_ref()
             .map(|descriptor| descriptor.signal_group(signal))
+    }
+
+    /// Signals what the leader left behind in the group. False if there is nothing, or it is not certain.
+    pub(super) fn tell_rest(&self, signal: i32) -> bool {
+        let told = self.signal_certain(signal).is_some_and(|sent| sent.is_ok());
+        if told && signal != KILL {
+            // A stopped process would not see it.
+            self.signal_certain(CONT);
+        }
+        told
     }
 
     /// Whether there are members, and they are certain to be ours. Zombies that nobody reaps count.

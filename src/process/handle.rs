@@ -140,6 +140,7 @@ impl Process {
         Ok(Stopped {
             status: self.0.status(),
             beyond_group: outcome.beyond_group,
+            searched: !outcome.blind,
             left: outcome.left,
         })
     }
