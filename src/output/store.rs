@@ -120,7 +120,7 @@ impl Store {
             self.resize_ring(wanted.min(self.ring_limit));
             free = self.ring_free();
         }
-        if free == 0 && beyond {
+        if free == 0 && beyond && self.needed_from.is_some() {
             self.resize_ring(self.ring.len() + self.ring.len().max(FIRST_ALLOCATION));
             free = self.ring_free();
         }
