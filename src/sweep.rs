@@ -36,20 +36,9 @@ impl Found {
 
 /// Which processes are looked for.
 pub(crate) trait Wanted {
-    /// Whether a process with this cookie is.
-    fn carries(&self, cookie: &Cookie) -> bool;
-
-    /// Whether a process in this group is, because the group is ours at this moment. Asked before and after the process
-    /// is taken hold of: a group that is still ours then was ours meanwhile.
-    fn has_group(&self, _group: Pid) -> bool {
-        false
-    }
-}
-
-impl<F: Fn(&Cookie) -> bool> Wanted for F {
-    fn carries(&self, cookie: &Cookie) -> bool {
-        self(cookie)
-    }
+    /// Whether a process with this cookie, in this group, is. Asked before and after the process is taken hold of: a group
+    /// that is still ours then was ours meanwhile.
+    fn wants(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
 }
 
 /// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
@@ -128,24 +117,25 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
 
     /// Whether the process with this pid is wanted; `None` if that cannot be said now.
     fn is_wanted(&mut self, pid: Pid) -> Option<bool> {
-        if group_of(pid).is_ok_and(|group| self.wanted.has_group(group)) {
-            return Some(true);
-        }
         self.buffer.clear();
         let environment = File::open(format!("/proc/{pid}/environ"));
-        // One that has exited, or that is not ours to look at, is not wanted.
         let read = environment.and_then(|mut file| file.read_to_end(&mut self.buffer));
-        match read {
-            Err(_) => Some(false),
-            // Threads of the kernel and zombies have no program either.
-            Ok(0) => match fs::read_link(format!("/proc/{pid}/exe")) {
-                Ok(_) => None,
-                Err(_) => Some(false),
-            },
-            Ok(_) => {
-                Some(Cookie::find(&self.buffer).is_some_and(|cookie| self.wanted.carries(&cookie)))
+        let program = || fs::read_link(format!("/proc/{pid}/exe"));
+        let group = group_of(pid).ok();
+        if self.buffer.is_empty() {
+            // Threads of the kernel have no program, and neither has one that has exited, or is about to.
+            match program() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
+                _ if self.wanted.wants(None, group) => return Some(true),
+                // Not ours to look at.
+                _ if read.is_err() => return Some(false),
+                _ => return None,
             }
         }
+        Some(
+            self.wanted
+                .wants(Cookie::find(&self.buffer).as_ref(), group),
+        )
     }
 }
 

@@ -83,18 +83,14 @@ impl<'a> Targets<'a> {
 }
 
 impl Wanted for Targets<'_> {
-    fn carries(&self, cookie: &Cookie) -> bool {
-        let of_instance = |origin| self.instance == Some(origin);
-        cookie.is_inside(|id| self.by_id.contains(&id))
-            || cookie
-                .origin
-                .is_some_and(|origin| of_instance(origin.instance))
-    }
-
-    fn has_group(&self, group: Pid) -> bool {
-        self.by_group
-            .get(&group)
-            .is_some_and(|process| process.group.has_members())
+    fn wants(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+        let carries = |cookie: &Cookie| {
+            let instance = cookie.origin.map(|origin| origin.instance);
+            cookie.is_inside(|id| self.by_id.contains(&id))
+                || (instance.is_some() && instance == self.instance)
+        };
+        let process = group.and_then(|group| self.by_group.get(&group));
+        cookie.is_some_and(carries) || process.is_some_and(|process| process.group.has_members())
     }
 }
 
@@ -212,17 +208,23 @@ impl Work<'_> {
     }
 }
 
+/// What carries the cookie of a host that runs no more.
+struct Orphans;
+
+impl Wanted for Orphans {
+    fn wants(&self, cookie: Option<&Cookie>, _group: Option<Pid>) -> bool {
+        let host = cookie.and_then(|cookie| cookie.origin?.host);
+        host.is_some_and(|host| host.is_gone())
+    }
+}
+
 /// Ends what hosts that are gone have left behind, and gives their number.
 pub(crate) fn end_orphans() -> Result<usize, Error> {
     let deadline = Deadline::after(PATIENCE);
-    let is_orphan = |cookie: &Cookie| {
-        let host = cookie.origin.and_then(|origin| origin.host);
-        host.is_some_and(|host| host.is_gone())
-    };
     let mut ended = HashSet::new();
     loop {
         let failed = |error| Error::io("cannot look for orphans", error);
-        let left = sweep::find(&is_orphan, |one| one.signal(KILL)).map_err(failed)?;
+        let left = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
         ended.extend(left.iter().map(|one| one.pid));
         if left.is_empty() {
             return Ok(ended.len());

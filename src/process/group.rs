@@ -9,6 +9,8 @@ use std::io;
 
 use parking_lot::Mutex;
 
+use crate::cookie::Cookie;
+use crate::sweep::{self, Wanted};
 use crate::sys::child::{Pid, signal_group};
 use crate::sys::pidfd::{PidFd, signals_groups};
 use crate::sys::signal::{CONT, KILL};
@@ -63,10 +65,23 @@ impl Group {
         self.signal_certain(0).is_some_and(|sent| sent.is_ok())
     }
 
-    /// Gives the descriptor back if nothing is left to be signalled through it.
+    /// Gives the descriptor back, unless there are members that live on without the output: whoever has wiped its
+    /// environment is found by nothing else. One that is only about to vanish does not count.
     pub(super) fn release(&self) {
-        if !self.has_members() {
+        if !self.has_members() || !self.has_living_members() {
             self.descriptor.lock().take();
         }
+    }
+
+    fn has_living_members(&self) -> bool {
+        sweep::find(&Members(self), |_| ()).is_ok_and(|found| !found.is_empty())
+    }
+}
+
+struct Members<'a>(&'a Group);
+
+impl Wanted for Members<'_> {
+    fn wants(&self, _cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+        group == Some(self.0.number) && self.0.has_members()
     }
 }
