@@ -1,0 +1,3 @@
+module procmgr
+
+go 1.21

@@ -1,0 +1,6 @@
+//go:build !procmgr_source
+
+package procmgr
+
+// #cgo pkg-config: procmgr
+import "C"

@@ -1,0 +1,18 @@
+//! The job of docs/hosts.md in Rust: run a command, print its output as it comes, print how it ended.
+
+use std::io;
+
+use procmgr::{Config, Manager, Request, Stream};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let command = std::env::args().nth(1);
+    let command = command.as_deref().unwrap_or("echo hello; exit 3");
+
+    let manager = Manager::open(Config::new())?;
+    let process = manager.start(&Request::new(command))?;
+    io::copy(&mut process.follow(Stream::Stdout), &mut io::stdout())?;
+    let status = process.wait()?;
+    println!("exit code {}", status.exit_code().unwrap_or(-1));
+    manager.close()?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! For tests that need a tool from outside: finding it, finding the libraries that cargo built, running a program.
+//!
+//! A tool that is missing is said plainly, and the test goes on without it; with `PROCMGR_TEST_ALL=1` it is a failure.
+
+#![allow(dead_code)]
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a program may run, unless a test says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where the tool is, or `None` after saying that it is missing.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| is_executable(file));
+    if found.is_none() {
+        let all = std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1");
+        assert!(
+            !all,
+            "{name} is not installed, and PROCMGR_TEST_ALL asks for it"
+        );
+        // The test runner swallows what a test prints when it succeeds, but not this.
+        let _ = writeln!(
+            std::io::stderr(),
+            "note: {name} is not installed: what needs it is NOT tested"
+        );
+    }
+    found
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+}
+
+/// Where `libprocmgr.so` and `libprocmgr.a` of this build are.
+pub(crate) fn library_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows where it is");
+    let directory = test.parent().expect("it is in a directory").to_owned();
+    for name in ["libprocmgr.so", "libprocmgr.a"] {
+        assert!(
+            directory.join(name).is_file(),
+            "no {name} in {directory:?}; `cargo test` puts it there"
+        );
+    }
+    directory
+}
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a program to its end, which must be a success. Fails with everything that it printed.
+pub(crate) fn run(command: Command) -> Output {
+    let shown = format!("{command:?}");
+    let output = run_to_end(command, PATIENCE);
+    assert!(
+        output.status.success(),
+        "{}",
+        describe(&shown, output.status, &output)
+    );
+    output
+}
+
+/// Runs a program to its end, whatever that is. One that takes longer than the limit is killed, with all of its process
+/// group, and fails the test with everything that it printed.
+pub(crate) fn run_to_end(mut command: Command, limit: Duration) -> Output {
+    let shown = format!("{command:?}");
+    // Files and no pipes, so that nobody has to read, and nobody who keeps them open can hold us up.
+    let mut stdout = tempfile::tempfile().expect("a temporary file");
+    let mut stderr = tempfile::tempfile().expect("a temporary file");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().expect("a descriptor"))
+        .stderr(stderr.try_clone().expect("a descriptor"))
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let end = Instant::now() + limit;
+    let (status, in_time) = loop {
+        if let Some(status) = child.try_wait().expect("our own child") {
+            break (status, true);
+        }
+        if Instant::now() > end {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            break (child.wait().expect("our own child"), false);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let output = Output {
+        status,
+        stdout: contents(&mut stdout),
+        stderr: contents(&mut stderr),
+    };
+    assert!(
+        in_time,
+        "not done after {limit:?}\n{}",
+        describe(&shown, status, &output)
+    );
+    output
+}
+
+fn contents(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().expect("a file can be rewound");
+    file.read_to_end(&mut bytes).expect("it can be read");
+    bytes
+}
+
+fn describe(shown: &str, status: ExitStatus, output: &Output) -> String {
+    format!(
+        "{shown}\n{status}\n--- stdout\n{}\n--- stderr\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
