@@ -783,9 +783,9 @@ int32_t mgr_find(mgr_t manager,
 
 /**
  * Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
- * used.
+ * used. What it left behind goes on, until the manager is closed.
  *
- * MGR_OK; MGR_ERR_INVALID if something of the process may still run; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+ * MGR_OK; MGR_ERR_INVALID if the process has not ended; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
  */
 int32_t mgr_forget(mgr_t manager,
                    const char *id);
@@ -796,8 +796,8 @@ int32_t mgr_forget(mgr_t manager,
  *
  * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
  *
- * MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if something of its process may still
- * run; MGR_ERR_HANDLE. Does not block.
+ * MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if its process has not ended;
+ * MGR_ERR_HANDLE. Does not block.
  */
 int32_t mgr_forget_key(mgr_t manager,
                        const void *key,

@@ -53,7 +53,7 @@ pub enum Error {
     Conflict,
     /// The key has started nothing here.
     UnknownKey,
-    /// Something of the process may still run.
+    /// The process has not ended.
     StillRunning {
         /// The process.
         id: Id,

@@ -262,11 +262,14 @@ impl Manager {
     }
 
     /// Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never
-    /// been used. Fails with [`Error::StillRunning`] while something of the process may run.
+    /// been used. What it left behind goes on, until the manager is closed. Fails with [`Error::StillRunning`] before the
+    /// end.
     pub fn forget(&self, id: Id) -> Result<(), Error> {
         let house = self.house()?;
         match self.get(id) {
-            Ok(process) if !process.is_done()? => return Err(Error::StillRunning { id }),
+            Ok(process) if process.status()?.is_running() => {
+                return Err(Error::StillRunning { id });
+            }
             Ok(_) | Err(Error::Expired { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -282,7 +285,7 @@ impl Manager {
 
     /// Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose
     /// process has ended: the key is then as if it had never been used. Fails with [`Error::UnknownKey`] if there is no
-    /// record, and with [`Error::StillRunning`] while something of its process may run.
+    /// record, and with [`Error::StillRunning`] before the end of its process.
     pub fn forget_key(&self, key: &[u8]) -> Result<(), Error> {
         let house = self.house()?;
         check_key(key)?;
@@ -568,7 +571,11 @@ impl House {
     /// two finds the one or the other.
     fn drop_process(&self, id: Id) {
         let found = self.table.lock().processes.get(&id).cloned();
-        if let Some(process) = found.filter(|process| process.about.keyed) {
+        let Some(process) = found.filter(|process| process.is_done()) else {
+            // Forgotten, and perhaps its id was used again since.
+            return;
+        };
+        if process.about.keyed {
             self.ledger.expire(process.status().without_texts());
         }
         let dropped = self.table.lock().processes.remove(&id);
@@ -674,8 +681,13 @@ impl Observer for Registrar {
 
     fn done(&self, id: Id, about: &About) {
         if let Some(house) = self.0.upgrade() {
-            house.table.lock().live -= 1;
-            house.keeper.add(id, about.keyed);
+            let mut table = house.table.lock();
+            table.live -= 1;
+            let is_forgotten = !table.processes.contains_key(&id);
+            drop(table);
+            if !is_forgotten {
+                house.keeper.add(id, about.keyed);
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 //! - `posix_spawn` with everything cleaned, where the C library can ([`PosixSpawn`]). It costs a few microseconds more
 //!   than the plain one and never forks.
 //! - std, when the host has nothing to be cleaned: std's own `posix_spawn`.
-//! - std with the cleaning between fork and exec.
+//! - std with the cleaning, and the exec, in the child that it forks.
 //!
 //! What decides: the first way is taken wherever it is there, without a look at the host. Such a look is about as dear as
 //! the cleaning, and cannot be certain: another thread may open a descriptor without close-on-exec right after it. Where
@@ -27,7 +27,7 @@ use crate::config::{Environment, StartMethod};
 use crate::error::{Error, Step};
 use crate::sys;
 use crate::sys::child::Pid;
-use crate::sys::clean::{clean_after_fork, host_needs_cleaning};
+use crate::sys::clean::{host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
 use crate::sys::posix_spawn::{Image, PosixSpawn};
 
@@ -118,7 +118,12 @@ pub(crate) fn spawn(description: &Description, pipes: Pipes) -> Result<Spawned, 
                 what: "a clean posix_spawn with this C library".into(),
             });
         }
-        (Some(clean), _) => spawn_clean(clean, &command, &description.program, &pipes),
+        (Some(clean), _) => with_image(&command, &description.program, &pipes, |image| {
+            clean.spawn(image)
+        }),
+        (None, _) if host_needs_cleaning() => {
+            with_image(&command, &description.program, &pipes, spawn_after_fork)
+        }
         (None, _) => spawn_with_std(command, pipes.stdout, pipes.stderr),
     };
     Ok(Spawned {
@@ -127,12 +132,12 @@ pub(crate) fn spawn(description: &Description, pipes: Pipes) -> Result<Spawned, 
     })
 }
 
-/// Starts what the command describes, inheriting nothing, without a fork.
-fn spawn_clean(
-    clean: PosixSpawn,
+/// Gives `start` what the command describes, in the form that the kernel takes.
+fn with_image(
     command: &Command,
     name: &OsStr,
     pipes: &Pipes,
+    start: impl FnOnce(&Image<'_>) -> io::Result<Pid>,
 ) -> io::Result<Pid> {
     let text = |text: &OsStr| CString::new(text.as_bytes());
     let variable = |(name, value): (&OsStr, Option<&OsStr>)| {
@@ -146,7 +151,7 @@ fn spawn_clean(
     let environment = command.get_envs().map(variable);
     let environment = environment.collect::<Result<Vec<_>, _>>()?;
     let directory = command.get_current_dir().map(Path::as_os_str).map(text);
-    clean.spawn(&Image {
+    start(&Image {
         program: &text(command.get_program())?,
         arguments: &arguments,
         environment: &environment,
@@ -156,17 +161,17 @@ fn spawn_clean(
     })
 }
 
-/// Starts what the command describes with std, which forks only if there is something to be cleaned.
+/// Starts what the command describes with std, which has nothing to clean and does not fork.
 fn spawn_with_std(mut command: Command, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Pid> {
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    if host_needs_cleaning() {
-        clean_after_fork(&mut command);
-    } else {
-        command.process_group(0);
-    }
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0);
     let child = command.spawn()?;
     Pid::try_from(child.id()).map_err(io::Error::other)
 }
+
 /// Which step of the spawn failed. Asked afterwards, so that a spawn that works costs nothing for it.
 fn diagnose(error: io::Error, description: &Description, program: &Path) -> Error {
     let name = || description.program.to_string_lossy().into_owned();

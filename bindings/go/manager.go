@@ -114,7 +114,8 @@ func (m *Manager) Start(ctx context.Context, request Request) (*Process, error) 
 		select {
 		case started <- result{process, err}:
 		case <-ctx.Done():
-			if process != nil {
+			// What has a key is found by it when the caller asks again, and may be others' too.
+			if process != nil && request.Key == "" {
 				process.beginStop(0)
 			}
 		}
@@ -139,9 +140,11 @@ func (m *Manager) start(request *Request) (*Process, error) {
 	process := &Process{manager: m}
 	why := new(C.mgr_error)
 	why.struct_size = C.sizeof_mgr_error
-	if code := C.mgr_start(m.handle, description, &process.id, why); code < 0 {
+	code := C.mgr_start(m.handle, description, &process.id, why)
+	if code < 0 {
 		return nil, startFailure(code, why)
 	}
+	process.attached = code == C.MGR_ATTACHED
 	return process, nil
 }
 

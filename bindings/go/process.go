@@ -18,8 +18,9 @@ const DefaultStopGrace = C.MGR_STOP_GRACE_MS * time.Millisecond
 //
 // All its methods may be called by any number of goroutines at any time.
 type Process struct {
-	manager *Manager
-	id      C.mgr_id
+	manager  *Manager
+	id       C.mgr_id
+	attached bool
 }
 
 // ID gives its id: a UUID of 36 characters.

@@ -39,6 +39,15 @@ type Request struct {
 	// Lossless lets no byte be dropped that no reader has got yet: when all that is kept is unread, the process waits in
 	// its next write, as on an ordinary pipe. For a process that somebody follows to its end.
 	Lossless bool
+
+	// Key makes the start idempotent: however often it is asked for with this key, one process is started, and every start
+	// with an equal request gives it ([Process.Attached]). 1 to 255 bytes of any kind; keys of different owners are
+	// different keys. Default: none.
+	Key string
+
+	// ID is the UUID that the process shall have, instead of a random one. One that is known already is ErrConflict, unless
+	// key and request are the same.
+	ID string
 }
 
 // build makes the library's request; the caller gives it back.
@@ -107,6 +116,20 @@ func (r *Request) describe(op string, request C.mgr_request_t) error {
 	if r.TimeLimit > 0 {
 		if code := C.mgr_request_time_limit_ms(request, milliseconds(r.TimeLimit)); code < 0 {
 			return failure(op, "", code, nil)
+		}
+	}
+	if r.Key != "" {
+		key, length := lendKey(r.Key)
+		if code := C.mgr_request_key(request, key, length); code < 0 {
+			return failure(op, "", code, nil)
+		}
+	}
+	if r.ID != "" {
+		err := withText(op, "id", r.ID, func(id *C.char) C.int32_t {
+			return C.mgr_request_id(request, id)
+		})
+		if err != nil {
+			return err
 		}
 	}
 	if code := C.mgr_request_background(request, number(r.Background)); code < 0 {

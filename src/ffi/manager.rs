@@ -302,9 +302,9 @@ pub unsafe extern "C" fn mgr_find(
 }
 
 /// Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
-/// used.
+/// used. What it left behind goes on, until the manager is closed.
 ///
-/// MGR_OK; MGR_ERR_INVALID if something of the process may still run; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+/// MGR_OK; MGR_ERR_INVALID if the process has not ended; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
 ///
 /// # Safety
 ///
@@ -324,8 +324,8 @@ pub unsafe extern "C" fn mgr_forget(manager: mgr_t, id: *const c_char) -> i32 {
 ///
 /// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
 ///
-/// MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if something of its process may still
-/// run; MGR_ERR_HANDLE. Does not block.
+/// MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if its process has not ended;
+/// MGR_ERR_HANDLE. Does not block.
 ///
 /// # Safety
 ///

@@ -54,12 +54,6 @@ impl Process {
         Ok(self.0.status())
     }
 
-    /// Whether its leader has ended and nobody holds its output.
-    pub(crate) fn is_done(&self) -> Result<bool, Error> {
-        let status = self.status()?;
-        Ok(!status.is_running() && !status.output_open)
-    }
-
     /// Waits for its end. Returns as soon as its leader has ended and all that the leader wrote can be read, whoever
     /// else may hold its output.
     pub fn wait(&self) -> Result<Status, Error> {

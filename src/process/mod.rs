@@ -183,6 +183,11 @@ impl Inner {
         });
     }
 
+    /// Whether the leader has ended and every output is closed.
+    pub(crate) fn is_done(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
     /// Where things stand.
     pub(crate) fn status(&self) -> Status {
         // The outputs after the life: an ended process is then never shown with less than it wrote.

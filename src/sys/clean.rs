@@ -1,13 +1,19 @@
 //! What a child would inherit from this host, and taking it away in a child that std has forked.
 
-use std::fs;
-use std::io;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString, OsStr, c_char};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::ptr;
 
 use super::check;
+use super::child::Pid;
+use super::posix_spawn::Image;
 
 /// The highest signal number, with one to spare.
 const SIGNALS: libc::c_int = 65;
@@ -63,10 +69,115 @@ fn has_open_descriptors() -> bool {
     })
 }
 
-/// Makes std fork, and clean the child between fork and exec. For C libraries whose `posix_spawn` cannot do it.
-pub(crate) fn clean_after_fork(command: &mut Command) {
+/// What a child that std has forked becomes. Made before the fork: nothing can be allocated after it.
+struct Program {
+    path: CString,
+    arguments: Texts,
+    environment: Texts,
+    directory: Option<CString>,
+    /// Where the child says what failed.
+    failure: OwnedFd,
+}
+
+/// Texts in the form in which exec takes them.
+struct Texts {
+    /// Point into `_owned`; the last one is null.
+    pointers: Vec<*const c_char>,
+    _owned: Vec<CString>,
+}
+
+// SAFETY: the pointers are to texts that it owns and nobody changes.
+unsafe impl Send for Texts {}
+// SAFETY: as above.
+unsafe impl Sync for Texts {}
+
+impl Texts {
+    fn new(texts: &[CString]) -> Self {
+        let owned = texts.to_vec();
+        let pointers = owned.iter().map(|text| text.as_ptr());
+        Texts {
+            pointers: pointers.chain([ptr::null()]).collect(),
+            _owned: owned,
+        }
+    }
+}
+
+/// Starts the image as the leader of a session of its own, inheriting nothing, with std and a fork. For C libraries whose
+/// `posix_spawn` cannot do it.
+///
+/// The child cleans itself, executes, and reports a failure itself: std would wait for a child that failed, and panic
+/// where it cannot, in a host that ignores SIGCHLD or reaps all children.
+pub(crate) fn spawn_after_fork(image: &Image<'_>) -> io::Result<Pid> {
+    // Held until the child is there: std does not expect that what it opens gets the number of a standard descriptor.
+    let _taken = take_standard()?;
+    let (mut told, failure) = io::pipe()?;
+    let program = Program {
+        path: image.program.to_owned(),
+        arguments: Texts::new(image.arguments),
+        environment: Texts::new(image.environment),
+        directory: image.directory.map(CStr::to_owned),
+        failure: failure.into(),
+    };
+    let mut command = Command::new(OsStr::from_bytes(image.program.to_bytes()));
+    command
+        .stdin(Stdio::null())
+        .stdout(image.stdout.try_clone_to_owned()?)
+        .stderr(image.stderr.try_clone_to_owned()?);
     // SAFETY: the function only makes system calls, all of them async-signal-safe, and allocates nothing.
-    unsafe { command.pre_exec(clean_this_process) };
+    unsafe { command.pre_exec(move || program.become_it()) };
+    let mut child = command.spawn()?;
+    // With it goes our copy of the writing end.
+    drop(command);
+    let mut number = [0; size_of::<i32>()];
+    if told.read_exact(&mut number).is_ok() {
+        // Somebody else may have reaped it.
+        let _ = child.wait();
+        return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)));
+    }
+    Pid::try_from(child.id()).map_err(io::Error::other)
+}
+
+impl Program {
+    /// Called in the child. Does not return.
+    fn become_it(&self) -> ! {
+        let number = match self.execute() {
+            Ok(never) => match never {},
+            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        };
+        let bytes = number.to_ne_bytes();
+        // SAFETY: the bytes are valid for reading; _exit runs nothing of the host's.
+        unsafe {
+            libc::write(self.failure.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+            libc::_exit(127)
+        }
+    }
+
+    fn execute(&self) -> io::Result<Infallible> {
+        clean_this_process()?;
+        if let Some(directory) = &self.directory {
+            // SAFETY: the text ends with a NUL.
+            check(unsafe { libc::chdir(directory.as_ptr()) })?;
+        }
+        // SAFETY: the texts end with a NUL and the arrays with a null pointer.
+        unsafe {
+            libc::execve(
+                self.path.as_ptr(),
+                self.arguments.pointers.as_ptr(),
+                self.environment.pointers.as_ptr(),
+            )
+        };
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Opens those of 0, 1 and 2 that are closed.
+fn take_standard() -> io::Result<Vec<File>> {
+    let mut taken = Vec::new();
+    // SAFETY: F_GETFD takes a number, whether it is an open descriptor or not.
+    while (0..3).any(|standard| unsafe { libc::fcntl(standard, libc::F_GETFD) } == -1) {
+        taken.push(File::open("/dev/null")?);
+    }
+    Ok(taken)
 }
 
 /// A session of its own, every signal at its default, an empty mask, every descriptor above 2 closed by the exec.
@@ -87,7 +198,7 @@ fn clean_this_process() -> io::Result<()> {
             none.as_ptr(),
             ptr::null_mut(),
         ))?;
-        // By the exec and not at once: std reports a failed exec through a descriptor of its own.
+        // By the exec and not at once: a failed one is reported through a descriptor.
         let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
         if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) == 0 {
             return Ok(());
