@@ -190,6 +190,10 @@ impl Ledger {
                 Some(Record::Expired { status, .. }) => return Ok(Seen::Expired(status.clone())),
                 Some(Record::Pending { canceled, .. }) => *canceled = true,
             }
+            if inner.closed {
+                // Closing refuses that start, or ends what it has started.
+                return Err(Error::Closed);
+            }
             if deadline.passed() {
                 return Ok(Seen::StillPending);
             }

@@ -21,7 +21,7 @@ import (
 // A client speaks for a chat, or for nobody.
 type client struct {
 	*testing.T
-	url, chat string
+	url, chat, key string
 }
 
 func serve(t *testing.T) client {
@@ -38,7 +38,12 @@ func serve(t *testing.T) client {
 		}
 		server.Close()
 	})
-	return client{t, server.URL, ""}
+	return client{t, server.URL, "", ""}
+}
+
+func (c client) with(key string) client {
+	c.key = key
+	return c
 }
 
 func (c client) as(chat string) client {
@@ -54,6 +59,9 @@ func (c client) do(ctx context.Context, method, path, body string) (code int, ra
 	}
 	if c.chat != "" {
 		request.Header.Set("Coder-Chat-Id", c.chat)
+	}
+	if c.key != "" {
+		request.Header.Set("Idempotency-Key", c.key)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -256,7 +264,7 @@ func TestShutdown(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, listener, 10*time.Second) }()
-	c := client{t, "http://" + listener.Addr().String(), ""}
+	c := client{t, "http://" + listener.Addr().String(), "", ""}
 	id := c.start(`{"command": "trap 'exit 5' TERM; sh -c 'echo ready; exec sleep 600' & wait"}`)
 	for c.wants(200, "GET", "/"+id+"/output", "")["output"] != "ready\n" {
 		time.Sleep(time.Millisecond)
@@ -274,4 +282,25 @@ func TestShutdown(t *testing.T) {
 	if answer := <-answered; strings.Contains(answer, "running") && !strings.Contains(answer, `"exit_code":5`) {
 		t.Error(answer)
 	}
+}
+
+// A start that is asked for again starts nothing, and a cancel wins or says that it did not.
+func TestKeys(t *testing.T) {
+	c := serve(t)
+	once := c.with("once")
+	body := `{"command": "echo once; exec sleep 600"}`
+	id := once.start(body)
+	c.same(once.wants(200, "POST", "/start", body), map[string]any{"id": id, "started": true, "attached": true})
+	once.wants(409, "POST", "/start", `{"command": "echo twice"}`)
+	c.same(len(c.list()), 1)
+	c.as("somebody else").with("once").start(`{"command": "true"}`)
+
+	c.same(c.wants(200, "POST", "/cancel", `{"key": "once"}`),
+		map[string]any{"id": id, "started": true, "canceled": true, "exit_code": -1})
+	c.same(once.wants(200, "POST", "/start", body)["id"], id)
+	c.same(c.wants(200, "POST", "/cancel", `{"key": "never"}`), map[string]any{"started": false, "canceled": true})
+	c.with("never").wants(409, "POST", "/start", body)
+	c.wants(400, "POST", "/cancel", `{"key": ""}`)
+	c.wants(405, "GET", "/cancel", "")
+	c.with(strings.Repeat("k", 256)).wants(400, "POST", "/start", body)
 }

@@ -16,6 +16,9 @@ import (
 // The header that names the chat on whose behalf a request is made. With it, only the processes of that chat exist.
 const chatHeader = "Coder-Chat-Id"
 
+// The header that makes a start idempotent.
+const keyHeader = "Idempotency-Key"
+
 // The longest body of a request: more than one command and its variables can have.
 const maxBody = 1 << 20
 
@@ -25,9 +28,14 @@ const maxBody = 1 << 20
 //	GET  /list              lists the processes
 //	GET  /{id}/output       gives the output of one; with ?wait=true once it has ended
 //	POST /{id}/signal       sends kill, terminate, … to one
+//	POST /cancel            makes sure that what was started with a key, or will be, runs no more
+//
+// A start with the header Idempotency-Key can be retried: with one key one command is started, however often it is asked
+// for, and every equal request is answered with its id.
 //
 // Bodies are JSON. Errors are {"message": …}: 400 for bad input, 404 for a process that is unknown or another chat's, 409
-// for one that is not running.
+// for one that is not running, and for a key that belongs to another request or was canceled, 410 for a key whose output is
+// gone.
 type handler struct {
 	manager *procmgr.Manager
 }
@@ -40,8 +48,20 @@ type startRequest struct {
 }
 
 type startResponse struct {
-	ID      string `json:"id"`
-	Started bool   `json:"started"`
+	ID       string `json:"id"`
+	Started  bool   `json:"started"`
+	Attached bool   `json:"attached,omitempty"` // an earlier request has started it
+}
+
+type cancelRequest struct {
+	Key string `json:"key"`
+}
+
+type cancelResponse struct {
+	ID       string `json:"id,omitempty"`
+	Started  bool   `json:"started"` // false: it never was, and never will be
+	Canceled bool   `json:"canceled"`
+	ExitCode *int   `json:"exit_code,omitempty"`
 }
 
 type listResponse struct {
@@ -109,6 +129,8 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method, serve = http.MethodPost, start
 	case second == "" && first == "list":
 		method, serve = http.MethodGet, list
+	case second == "" && first == "cancel":
+		method, serve = http.MethodPost, cancel
 	case second == "output":
 		method, serve = http.MethodGet, func(m *procmgr.Manager, r *http.Request) (any, error) { return output(m, r, first) }
 	case second == "signal":
@@ -148,7 +170,12 @@ func start(m *procmgr.Manager, r *http.Request) (any, error) {
 	if err := read(r, &body); err != nil {
 		return nil, err
 	}
-	request := procmgr.Request{Command: body.Command, Dir: body.WorkDir, Background: body.Background}
+	request := procmgr.Request{
+		Command:    body.Command,
+		Dir:        body.WorkDir,
+		Background: body.Background,
+		Key:        r.Header.Get(keyHeader),
+	}
 	for name, value := range body.Env {
 		if strings.Contains(name, "=") {
 			return nil, badRequest(fmt.Sprintf("the name %q of a variable has an equals sign", name))
@@ -160,7 +187,23 @@ func start(m *procmgr.Manager, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startResponse{process.ID(), true}, nil
+	return startResponse{process.ID(), true, process.Attached()}, nil
+}
+
+func cancel(m *procmgr.Manager, r *http.Request) (any, error) {
+	var body cancelRequest
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	result, err := m.Cancel(r.Context(), body.Key)
+	if err != nil {
+		return nil, err
+	}
+	if !result.Started {
+		return cancelResponse{Canceled: true}, nil
+	}
+	status := result.Status
+	return cancelResponse{status.ID, true, status.EndedBy == procmgr.ByCancel, exitCode(status)}, nil
 }
 
 func list(m *procmgr.Manager, _ *http.Request) (any, error) {
@@ -288,8 +331,10 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, procmgr.ErrNotFound):
 		return http.StatusNotFound
-	case errors.Is(err, procmgr.ErrNotRunning):
+	case errors.Is(err, procmgr.ErrNotRunning), errors.Is(err, procmgr.ErrConflict), errors.Is(err, procmgr.ErrCanceled):
 		return http.StatusConflict
+	case errors.Is(err, procmgr.ErrExpired):
+		return http.StatusGone
 	case errors.As(err, &failed) && failed.Step == procmgr.StepDirectory:
 		return http.StatusBadRequest // The only name in the request that the system looks up before the shell does.
 	case errors.Is(err, procmgr.ErrLimit), errors.Is(err, procmgr.ErrClosed),
