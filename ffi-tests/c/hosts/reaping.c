@@ -1,0 +1,45 @@
+/*
+ * A host that calls waitpid(-1) in a loop, in another thread, and so takes the status of our children, now and then before
+ * we can: it is known, or said to be lost, and never anything else.
+ */
+#include "host.h"
+
+#include <stdatomic.h>
+
+static atomic_int done;
+
+static void *reap_all(void *nothing)
+{
+    while (!atomic_load(&done))
+        if (waitpid(-1, NULL, 0) == -1)
+            sched_yield();
+    return nothing;
+}
+
+int main(void)
+{
+    pthread_t thread = run_thread(reap_all, NULL);
+    int i, round, lost = 0;
+
+    check_all_methods(EITHER);
+    for (i = 0; i < METHOD_COUNT; i++) {
+        mgr_t manager = open_with(METHODS[i]);
+
+        for (round = 0; round < 30; round++) {
+            mgr_id id = start(manager, "echo here; exit 9");
+            mgr_process process = wait_for(manager, id);
+            char text[64];
+
+            check_exited(EITHER, 9, &process);
+            lost += process.state == MGR_LOST;
+            read_output(manager, id, text, sizeof text);
+            TEXT("here\n", text);
+        }
+        OK(mgr_release(manager));
+    }
+    printf("%d of %d lost\n", lost, 30 * METHOD_COUNT);
+    atomic_store(&done, 1);
+    join_thread(thread);
+    check_no_children();
+    return 0;
+}

@@ -1,0 +1,77 @@
+//! Holds down that any host will do: each program of `ffi-tests/c/hosts` is a host with habits of its own, and finds that
+//! start, output, status, signals, stop and close are what they are everywhere.
+
+mod tools;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use tools::{library_dir, root, run, tool};
+
+/// What the static library needs.
+const SYSTEM_LIBRARIES: [&str; 5] = ["-lpthread", "-lm", "-ldl", "-lrt", "-lutil"];
+
+macro_rules! hosts {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            run_host(stringify!($name));
+        })*
+
+        const HOSTS: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+hosts! {
+    atfork
+    big
+    blocked
+    closed
+    copies
+    descriptor_limits
+    killed
+    leaky
+    reaping
+    sigchld
+    sigpipe
+    terminal
+}
+
+fn run_host(name: &str) {
+    let Some(gcc) = tool("gcc") else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join(name);
+    let mut command = Command::new(gcc);
+    command
+        .args([
+            "-std=c11",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+        ])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join(format!("ffi-tests/c/hosts/{name}.c")))
+        .arg(library_dir().join("libprocmgr.a"))
+        .args(SYSTEM_LIBRARIES)
+        .arg("-o")
+        .arg(&program);
+    run(command);
+    let output = run(Command::new(&program));
+    // Numbers, and what could not be tested.
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn every_host_is_run() {
+    let sources = std::fs::read_dir(root().join("ffi-tests/c/hosts")).expect("they are there");
+    let programs: BTreeSet<String> = sources
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "c"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    let run: BTreeSet<String> = HOSTS.iter().map(|name| name.to_string()).collect();
+    assert_eq!(programs, run);
+}
