@@ -68,6 +68,9 @@ pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};
 pub use ledger::MAX_KEYS;
 pub use manager::{Canceled, Manager};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use output::fuzz_store;
 pub use output::{Chunk, MAX_CHARACTER_BYTES, ReadOptions, ReadState, Snapshot, Truncation};
 pub use process::{Follow, Process, Stream};
 pub use request::{MAX_ARGUMENT_BYTES, MAX_KEY_BYTES, Request};

@@ -83,7 +83,10 @@ fn passes_its_tests() {
     };
     run(&go, &["vet", "./..."]);
     // The program of docs/hosts.md; what it prints there is held by tests/documents.rs.
-    assert_eq!(run(&go, &["run", "./examples/follow"]), "hello\nexit code 3\n");
+    assert_eq!(
+        run(&go, &["run", "./examples/follow"]),
+        "hello\nexit code 3\n"
+    );
     // Never a remembered result: the library is not the same.
     run(&go, &["test", "-count=1", "./..."]);
     run(&go, &["test", "-count=1", "-race", "./..."]);

@@ -5,6 +5,8 @@
 //! the stream. One lock, a leaf of the lock order: nothing else is locked while it is held. It is held while the
 //! reader's non-blocking `readv` copies out of the pipe, because that goes straight into the kept bytes.
 
+#[cfg(fuzzing)]
+mod fuzz;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::time::Deadline;
 
+#[cfg(fuzzing)]
+pub use fuzz::fuzz_store;
 pub(crate) use store::Filled;
 use store::Store;
 
