@@ -682,8 +682,9 @@ int32_t mgr_scope(mgr_t manager,
  * waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
  * until the handle is released. Closing again changes nothing.
  *
- * MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL: it hangs in the
- * kernel. Blocks for the manager's close grace (default 0) and the kernel's work.
+ * MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
+ * process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
+ * tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
  */
 int32_t mgr_close(mgr_t manager);
 
@@ -933,7 +934,8 @@ int32_t mgr_signal(mgr_t manager,
  * process: receives where the process stands; may be NULL. Set its struct_size.
  *
  * MGR_OK: nothing of it is left. MGR_TIMEOUT: something of it is left 10 seconds after KILL, because it hangs in the
- * kernel. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+ * kernel. MGR_ERR_IO: its group was ended, but what left the group cannot be looked for, because /proc is not mounted or
+ * there is no descriptor to be had. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
  *
  * Blocks for the grace period at most, and for the kernel's work after that.
  */

@@ -60,6 +60,8 @@ enum Record {
         fingerprint: Fingerprint,
         id: Id,
         canceled: bool,
+        /// It has ended and was dropped before whoever started it came to say that it was started.
+        expired: Option<Box<Status>>,
     },
     /// It was started and is in the manager's table.
     Started { fingerprint: Fingerprint, id: Id },
@@ -151,6 +153,7 @@ impl Ledger {
                         fingerprint,
                         id,
                         canceled: false,
+                        expired: None,
                     };
                     inner.records.insert(name.clone(), record);
                     inner.by_id.insert(id, name.clone());
@@ -231,13 +234,18 @@ impl Ledger {
         let Some(name) = inner.by_id.get(&status.id).cloned() else {
             return;
         };
-        if let Some(record) = inner.records.get_mut(&name) {
-            if let Record::Started { fingerprint, .. } = *record {
-                *record = Record::Expired {
-                    fingerprint,
-                    status: Box::new(status),
-                };
+        let status = Box::new(status);
+        match inner.records.get_mut(&name) {
+            Some(Record::Pending { expired, .. }) => *expired = Some(status),
+            Some(record) => {
+                if let Record::Started { fingerprint, .. } = *record {
+                    *record = Record::Expired {
+                        fingerprint,
+                        status,
+                    };
+                }
             }
+            None => {}
         }
     }
 
@@ -332,9 +340,16 @@ impl Ticket<'_> {
                 fingerprint,
                 id,
                 canceled,
+                expired,
             } => {
                 was_canceled = canceled;
-                Some(Record::Started { fingerprint, id })
+                Some(match expired {
+                    None => Record::Started { fingerprint, id },
+                    Some(status) => Record::Expired {
+                        fingerprint,
+                        status,
+                    },
+                })
             }
             other => Some(other),
         });
@@ -364,7 +379,10 @@ impl Ticket<'_> {
             return;
         };
         let record = outcome(pending);
-        if !matches!(record, Some(Record::Started { .. })) {
+        if !matches!(
+            record,
+            Some(Record::Started { .. } | Record::Expired { .. })
+        ) {
             inner.by_id.remove(&id);
         }
         if let Some(record) = record {

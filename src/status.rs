@@ -170,8 +170,6 @@ pub struct Stopped {
     pub status: Status,
     /// How many processes beyond the leader's group were found and signalled.
     pub beyond_group: usize,
-    /// Whether the process table could be looked through. Without one (`/proc` is not mounted) only the group was ended.
-    pub searched: bool,
     /// How many of these were still there when procmgr gave up.
     pub left: usize,
 }

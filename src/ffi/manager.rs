@@ -63,8 +63,9 @@ pub unsafe extern "C" fn mgr_scope(manager: mgr_t, owner: *const c_char, scope: 
 /// waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
 /// until the handle is released. Closing again changes nothing.
 ///
-/// MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL: it hangs in the
-/// kernel. Blocks for the manager's close grace (default 0) and the kernel's work.
+/// MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
+/// process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
+/// tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_close(manager: mgr_t) -> i32 {
     call(|| {

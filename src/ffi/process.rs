@@ -282,7 +282,8 @@ pub unsafe extern "C" fn mgr_signal(manager: mgr_t, id: *const c_char, signal: i
 /// process: receives where the process stands; may be NULL. Set its struct_size.
 ///
 /// MGR_OK: nothing of it is left. MGR_TIMEOUT: something of it is left 10 seconds after KILL, because it hangs in the
-/// kernel. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+/// kernel. MGR_ERR_IO: its group was ended, but what left the group cannot be looked for, because /proc is not mounted or
+/// there is no descriptor to be had. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
 ///
 /// Blocks for the grace period at most, and for the kernel's work after that.
 ///

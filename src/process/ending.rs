@@ -3,8 +3,8 @@
 //! Promises: returns when nothing is left of the processes, or when the kernel has not ended them within
 //! [`PATIENCE`] of KILL, and says what is left. Works on the caller's thread. Takes no lock for longer than a signal.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) beyond_group: usize,
     /// How many are still there.
     pub(crate) left: usize,
-    /// The process table could not be looked through: what left the groups may be there.
-    pub(crate) blind: bool,
+    /// Why the process table could not be looked through: what left the groups may be there.
+    pub(crate) blind: Option<io::Error>,
 }
 
 /// Ends the processes, all at the same time; with an `instance` also what that manager started and has forgotten.
@@ -49,7 +49,7 @@ pub(crate) fn terminate(
         targets: Targets::new(processes, instance),
         processes,
         beyond: HashSet::new(),
-        blind: Cell::new(false),
+        blind: None,
     };
     let left = match !grace.is_zero() && work.ask(by, Deadline::after(grace)) {
         true => 0,
@@ -58,7 +58,7 @@ pub(crate) fn terminate(
     Outcome {
         beyond_group: work.beyond.len(),
         left,
-        blind: work.blind.get(),
+        blind: work.blind,
     }
 }
 
@@ -99,7 +99,24 @@ struct Work<'a> {
     targets: Targets<'a>,
     /// Who was signalled that is not in one of the groups.
     beyond: HashSet<Pid>,
-    blind: Cell<bool>,
+    blind: Option<io::Error>,
+}
+
+impl Outcome {
+    /// Whether it is certain that nothing is left.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        if let Some(error) = self.blind {
+            let what = "the process group was ended, but what left it cannot be looked for";
+            return Err(Error::io(what, error));
+        }
+        match self.left {
+            0 => Ok(()),
+            left => {
+                let what = format!("{left} processes did not end after KILL");
+                Err(Error::io(what, sys::timed_out()))
+            }
+        }
+    }
 }
 
 impl Work<'_> {
@@ -185,8 +202,8 @@ impl Work<'_> {
             }
         });
         // Without a process table to look through there is nobody to be found, but in the groups.
-        found.unwrap_or_else(|_| {
-            self.blind.set(true);
+        found.unwrap_or_else(|error| {
+            self.blind = Some(error);
             Vec::new()
         })
     }
@@ -194,7 +211,7 @@ impl Work<'_> {
     /// Whether a group has members although none can be looked for.
     fn groups_have_members(&self) -> bool {
         let mut processes = self.processes.iter();
-        self.blind.get() && processes.any(|process| process.group.has_members())
+        self.blind.is_some() && processes.any(|process| process.group.has_members())
     }
 
     /// Waits until all of them have ended, or the deadline, which it says by false. Members of groups that cannot be

@@ -128,15 +128,21 @@ impl Process {
     /// Returns when nothing of it is left; at once, with the end that it had, when that was so before. A grace period of
     /// zero sends KILL at once. Blocks for the grace period at most, and for as long as the kernel takes after KILL,
     /// which is given up after ten seconds.
+    ///
+    /// Fails with [`Error::Io`] if its group was ended but what left the group cannot be looked for: `/proc` is not
+    /// mounted, or there is no descriptor to be had.
     pub fn stop(&self, grace: Duration) -> Result<Stopped, Error> {
         self.0.check_host()?;
         let outcome = terminate(std::slice::from_ref(&self.0), None, EndedBy::Stop, grace);
-        Ok(Stopped {
-            status: self.0.status(),
-            beyond_group: outcome.beyond_group,
-            searched: !outcome.blind,
-            left: outcome.left,
-        })
+        let (beyond_group, left) = (outcome.beyond_group, outcome.left);
+        match outcome.check() {
+            Err(error) if left == 0 => Err(error),
+            _ => Ok(Stopped {
+                status: self.0.status(),
+                beyond_group,
+                left,
+            }),
+        }
     }
 
     /// Does what [`stop`](Process::stop) does without waiting for it; [`Event::Stopped`](crate::Event::Stopped) tells
