@@ -1002,7 +1002,8 @@ int32_t mgr_events_descriptor(mgr_events_t events,
 
 /**
  * Asks for one MGR_EVENT_READABLE: as soon as there is a byte of the stream past the cursor, or the process or the
- * stream has ended; at once if that is so already. Asking again before it came moves the cursor. So one thread follows
+ * stream has ended; at once if that is so already. The end of the process is told once: after that only bytes and the end
+ * of the stream are. Asking again before it came moves the cursor. So one thread follows
  * any number of processes: it reads with a timeout of 0, watches when there is nothing, and waits in mgr_events_next.
  *
  * manager: one that sees the process.

@@ -213,7 +213,8 @@ impl Events {
     }
 
     /// Asks for one [`Event::Readable`], as soon as there is a byte of the stream past `cursor`, or the process or the
-    /// stream has ended; at once if that is so already. Asking again before it came moves the cursor.
+    /// stream has ended; at once if that is so already. The end of the process is told once: after that only bytes and the
+    /// end of the stream are. Asking again before it came moves the cursor.
     ///
     /// This is how one thread follows any number of processes: it reads without waiting, watches, and waits here.
     pub fn watch(&self, process: &Process, stream: Stream, cursor: u64) -> Result<(), Error> {

@@ -491,3 +491,36 @@ fn a_wait_for_events_ends_with_its_timeout() {
     ]);
     assert_eq!(next_sorted(&of_me, 2), expected);
 }
+
+/// Who follows what survives is not told again and again that the process has ended.
+#[test]
+fn the_end_of_the_process_is_told_once_to_who_watches() {
+    let manager = open();
+    let events = manager.events().expect("a subscription");
+    let process = start(&manager, "sleep 600 & echo ok");
+    wait(&process);
+    let readable = |wait: Duration| loop {
+        match events.next(Some(wait)).expect("it is open") {
+            Some(Event::Readable(..)) => return true,
+            Some(_) => {}
+            None => return false,
+        }
+    };
+    let total = process.status().expect("a status").output_bytes;
+    events
+        .watch(&process, Stream::Stdout, total)
+        .expect("a watch");
+    assert!(readable(PATIENCE));
+    events
+        .watch(&process, Stream::Stdout, total)
+        .expect("a watch");
+    assert!(!readable(Duration::ZERO));
+    // Bytes that are there are told as ever, and so is the end of the stream.
+    events.watch(&process, Stream::Stdout, 0).expect("a watch");
+    assert!(readable(PATIENCE));
+    events
+        .watch(&process, Stream::Stdout, total)
+        .expect("a watch");
+    process.stop(Duration::ZERO).expect("a stop");
+    assert!(readable(PATIENCE));
+}

@@ -208,13 +208,15 @@ fn the_host_is_as_it_was() {
     }
     assert_eq!(held(), before, "seed {seed}");
     let (resident_after, mappings_after) = memory();
-    // The allocator keeps some of what it had. A leak of a record, an output or a stack for each start is far more.
+    // glibc keeps the stacks of threads that have left, up to 40 MiB of them, which is some 600 stacks with a guard each and
+    // what was touched of them; how many depends on how many processes happened to live at once. A leak of a record, an
+    // output or a stack for each start of a minute is far more.
     assert!(
-        resident_after < resident + 8 * 1024,
+        resident_after < resident + 16 * 1024,
         "seed {seed}: {resident} KiB before, {resident_after} after"
     );
     assert!(
-        mappings_after < mappings + 50,
+        mappings_after < mappings + 1_300,
         "seed {seed}: {mappings} mappings before, {mappings_after} after"
     );
 }

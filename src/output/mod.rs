@@ -115,6 +115,9 @@ struct Inner {
     process_ended: bool,
     /// Who is to be told once, and past which cursor there must be a byte for it.
     watches: Vec<(u64, Arc<dyn Notify>)>,
+    /// Who was told of the end of the process. A second time would be no news, and make who watches on run in circles
+    /// while a survivor is silent.
+    told_of_end: Vec<u64>,
 }
 
 /// Is told once that there is something past a cursor. Called without a lock.
@@ -132,6 +135,7 @@ impl Output {
                 open: true,
                 process_ended: false,
                 watches: Vec::new(),
+                told_of_end: Vec::new(),
             }),
             changed: Condvar::new(),
         }
@@ -163,7 +167,8 @@ impl Output {
         told.iter().for_each(|watch| watch.notify());
     }
 
-    /// Tells `watch` once: when there is a byte past `cursor`, or the process or the stream has ended.
+    /// Tells `watch` once: when there is a byte past `cursor`, or the stream has ended; also when the process has, unless
+    /// it was told of that before.
     pub(crate) fn watch(&self, cursor: u64, watch: Arc<dyn Notify>) {
         let mut inner = self.inner.lock();
         inner
@@ -256,11 +261,19 @@ impl fmt::Debug for Output {
 impl Inner {
     /// Takes out the watches whose time has come.
     fn take_watches(&mut self) -> Vec<Arc<dyn Notify>> {
-        let over = !self.open || self.process_ended;
-        let total = self.store.total();
-        let (due, rest) = std::mem::take(&mut self.watches)
-            .into_iter()
-            .partition(|(cursor, _)| over || total > *cursor);
+        let (open, ended, total) = (self.open, self.process_ended, self.store.total());
+        let told = &mut self.told_of_end;
+        let (due, rest) =
+            std::mem::take(&mut self.watches)
+                .into_iter()
+                .partition(|(cursor, watch)| {
+                    let who = watch.who();
+                    let is_news = ended && !told.contains(&who);
+                    if is_news {
+                        told.push(who);
+                    }
+                    is_news || !open || total > *cursor
+                });
         self.watches = rest;
         let due: Vec<(u64, _)> = due;
         due.into_iter().map(|(_, watch)| watch).collect()
