@@ -74,7 +74,8 @@ impl Group {
     }
 
     fn has_living_members(&self) -> bool {
-        sweep::find(&Members(self), |_| ()).is_ok_and(|found| !found.is_empty())
+        let found = sweep::find(&Members(self), |_| ());
+        found.is_ok_and(|found| found.iter().any(|member| !member.is_exiting()))
     }
 }
 
