@@ -28,17 +28,6 @@ impl Found {
         let _ = self.process.signal(signal);
     }
 
-    /// Whether it is on its way out: it has closed its files, or is about to, and only has to vanish.
-    pub(crate) fn is_exiting(&self) -> bool {
-        const PF_EXITING: u64 = 4;
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The name, in parentheses, may hold anything. The state is field 3, the kernel's flags are field 9.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let flags = fields.split_whitespace().nth(6);
-        let flags = flags.and_then(|flags| flags.parse::<u64>().ok());
-        flags.is_none_or(|flags| flags & PF_EXITING != 0)
-    }
-
     fn has_ended(&self) -> bool {
         let mut set = [PollFd::readable(self.process.as_fd())];
         poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input()

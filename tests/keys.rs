@@ -764,17 +764,16 @@ fn a_cancel_of_one_that_has_ended_changes_nothing() {
 
 /// What every question about a key is answered after its output was dropped.
 fn assert_expired(manager: &Manager, request: &Request, id: Id, code: i32) {
-    let answers = [manager.start(request).map(drop), manager.get(id).map(drop)];
-    for answer in answers {
-        match answer {
-            Err(Error::Expired { status }) => {
-                assert_eq!((status.id, status.state), (id, State::Exited(code)));
-                assert_eq!(status.ended_by, EndedBy::Nobody);
-                assert!(status.ended_at.is_some() && !status.output_open);
-            }
-            other => panic!("{other:?}"),
+    let expired = |answer: Result<Process, Error>| match answer {
+        Err(Error::Expired { status }) => {
+            assert_eq!((status.id, status.state), (id, State::Exited(code)));
+            assert_eq!(status.ended_by, EndedBy::Nobody);
+            assert!(status.ended_at.is_some() && !status.output_open);
         }
-    }
+        other => panic!("{other:?}"),
+    };
+    expired(manager.get(id));
+    expired(manager.start(request));
     assert_eq!(manager.find(b"key").expect("it was started"), id);
     let status = ended(manager.cancel(b"key", None).expect("a cancel"));
     assert_eq!((status.id, status.state), (id, State::Exited(code)));

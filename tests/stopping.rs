@@ -142,8 +142,8 @@ fn stop_finds_who_is_executing_a_program() {
         let escaped: u32 = wait_for_value(&process, "escaped");
         wait(&process);
         let stopped = process.stop(Duration::ZERO).expect("a stop");
+        assert!(!is_alive(escaped), "{stopped:?}");
         assert_eq!((stopped.beyond_group, stopped.left), (1, 0));
-        assert!(!is_alive(escaped));
     }
 }
 

@@ -6,6 +6,7 @@
 //! leader is not reaped, and not after that.
 
 use std::io;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -14,6 +15,7 @@ use crate::sweep::{self, Wanted};
 use crate::sys::child::{Pid, signal_group};
 use crate::sys::pidfd::{PidFd, signals_groups};
 use crate::sys::signal::{CONT, KILL};
+use crate::time::Deadline;
 
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -66,18 +68,23 @@ impl Group {
     }
 
     /// Gives the descriptor back, unless there are members that live on without the output: whoever has wiped its
-    /// environment is found by nothing else. One that is only about to vanish does not count.
+    /// environment is found by nothing else. Many programs close their output right before they exit, so members get a
+    /// moment to do that.
     pub(super) fn release(&self) {
-        if !self.has_members() || !self.has_living_members() {
+        if !self.has_members() || !self.has_lasting_members() {
             self.descriptor.lock().take();
         }
     }
 
-    fn has_living_members(&self) -> bool {
+    fn has_lasting_members(&self) -> bool {
         let found = sweep::find(&Members(self), |_| ());
-        found.is_ok_and(|found| found.iter().any(|member| !member.is_exiting()))
+        found.is_ok_and(|found| !sweep::wait_for_end(&found, Deadline::after(MOMENT)))
     }
 }
+
+/// How long members of a group may take to exit after they have closed their output. The thread that waits has nothing
+/// else to do.
+const MOMENT: Duration = Duration::from_secs(1);
 
 struct Members<'a>(&'a Group);
 

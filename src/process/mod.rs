@@ -331,8 +331,8 @@ impl Inner {
     /// The leader or an output is done with. The last of them tells the observer.
     fn one_less(&self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.group.release();
             self.observer.done(self.id, &self.about);
+            self.group.release();
         }
     }
 
