@@ -1,5 +1,7 @@
 //! The C face as C programmers meet it: the programs of `ffi-tests/c`, built with gcc and clang against the static library,
 //! run as they are, under valgrind, and with sanitizers; the header alone in each language; the names that are exported.
+//!
+//! valgrind and the sanitizers take most of a minute, and so only part in a run with `PROCMGR_TEST_ALL=1`.
 
 mod tools;
 
@@ -7,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use tools::{library_dir, root, run, tool};
+use tools::{instrument, library_dir, root, run, tool};
 
 /// What every C file must be built with.
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -98,7 +100,7 @@ impl Subject {
         if self.name == "descriptors" {
             return;
         }
-        let Some(valgrind) = tool("valgrind") else {
+        let Some(valgrind) = instrument("valgrind") else {
             return;
         };
         let suppressions = root().join("ffi-tests/c/valgrind.supp");
@@ -117,7 +119,9 @@ impl Subject {
     }
 
     fn with_clang(&self) {
-        let Some(clang) = tool("clang") else { return };
+        let Some(clang) = instrument("clang") else {
+            return;
+        };
         let directory = tempfile::tempdir().expect("a directory");
         let program = directory.path().join(self.name);
         let sanitize = [self.sanitizers, "-fno-sanitize-recover=all"];

@@ -1,6 +1,7 @@
 //! For tests that need a tool from outside: finding it, finding the libraries that cargo built, running a program.
 //!
-//! A tool that is missing is said plainly, and the test goes on without it; with `PROCMGR_TEST_ALL=1` it is a failure.
+//! A tool that is missing is said plainly, and the test goes on without it. With `PROCMGR_TEST_ALL=1` that is a failure, and
+//! what is run is run again under the instruments that make it many times slower: [`instrument`].
 
 #![allow(dead_code)]
 
@@ -22,9 +23,8 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|file| is_executable(file));
     if found.is_none() {
-        let all = std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1");
         assert!(
-            !all,
+            !tests_all(),
             "{name} is not installed, and PROCMGR_TEST_ALL asks for it"
         );
         // The test runner swallows what a test prints when it succeeds, but not this.
@@ -34,6 +34,17 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         );
     }
     found
+}
+
+/// Like [`tool`] for one that runs again, and slowly, what was run without it: valgrind, a sanitizer, a race detector. `None`
+/// without a word unless `PROCMGR_TEST_ALL=1` asks for these.
+pub(crate) fn instrument(name: &str) -> Option<PathBuf> {
+    tests_all().then(|| tool(name)).flatten()
+}
+
+/// Whether nothing may be left out.
+pub(crate) fn tests_all() -> bool {
+    std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1")
 }
 
 fn is_executable(file: &Path) -> bool {
