@@ -417,7 +417,8 @@ int32_t mgr_config_directory(mgr_config_t config,
 
 /**
  * Starts processes with an environment of their own instead of the host's: empty at first, and filled by
- * mgr_config_variable. Default: the host's environment at the time of each start.
+ * mgr_config_variable. Default: the host's environment as it is when the manager is opened. What the host changes in its
+ * own environment after that does not reach its processes; mgr_request_variable does.
  *
  * MGR_OK; MGR_ERR_HANDLE. Does not block.
  */

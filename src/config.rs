@@ -107,7 +107,7 @@ impl Config {
         self
     }
 
-    /// The environment that every process gets to begin with, instead of the host's at the time of the start.
+    /// The environment that every process gets to begin with, instead of the host's as it is when the manager is opened.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
@@ -122,7 +122,8 @@ impl Config {
         self
     }
 
-    /// A function that changes the environment before each start. It runs on the thread that starts, and may be
+    /// A function that changes the environment before each start. It is given the fixed one, or the host's as it is at that
+    /// moment: this is also the way to let processes see what the host has changed since the manager was opened. It runs on the thread that starts, and may be
     /// called by several at once. When it fails, or panics, the environment is used as it was before, and a warning
     /// given.
     pub fn environment_hook(

@@ -5,7 +5,6 @@
 //! [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in, so that ending one of these finds
 //! also what a manager inside it has started. A mark is inherited; a process that wipes its environment loses it.
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
@@ -133,14 +132,14 @@ impl Cookie {
     }
 
     /// The variables that carry it.
-    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
-        let mut variables = vec![(ID_VARIABLE.into(), self.id.to_string().into())];
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![(ID_VARIABLE, self.id.to_string())];
         if let Some(origin) = &self.origin {
-            variables.push((HOST_VARIABLE.into(), origin.value().into()));
+            variables.push((HOST_VARIABLE, origin.value()));
         }
         if !self.ancestors.is_empty() {
             let texts: Vec<_> = self.ancestors.iter().map(Id::to_string).collect();
-            variables.push((ANCESTORS_VARIABLE.into(), texts.join(",").into()));
+            variables.push((ANCESTORS_VARIABLE, texts.join(",")));
         }
         variables
     }
@@ -187,9 +186,9 @@ mod tests {
         let mut environment = b"NOT_PROCMGR_ID=x\0A=PROCMGR_ID=b\0".to_vec();
         assert_eq!(Cookie::find(&environment), None);
         for (name, value) in cookie.variables() {
-            environment.extend(name.as_encoded_bytes());
+            environment.extend(name.as_bytes());
             environment.push(b'=');
-            environment.extend(value.as_encoded_bytes());
+            environment.extend(value.as_bytes());
             environment.push(0);
         }
         assert_eq!(Cookie::find(&environment), Some(cookie.clone()));

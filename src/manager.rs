@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::Config;
 use crate::cookie::{Cookie, Host, Origin};
-use crate::environment;
+use crate::environment::Base;
 use crate::error::Error;
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
@@ -28,6 +29,7 @@ use crate::request::{Form, Request, check_key, check_text, check_variable};
 use crate::spawn::{self, Description, Pipes};
 use crate::status::{About, EndedBy, Listing, Status};
 use crate::sys;
+use crate::sys::texts::Texts;
 use crate::threads::Pool;
 use crate::time::Deadline;
 
@@ -60,6 +62,8 @@ struct House {
     pool: Arc<Pool>,
     keeper: Arc<Keeper>,
     ledger: Ledger,
+    /// What the environment of each process begins with.
+    environment: Base,
     /// Who starts the processes, for their cookies.
     origin: Origin,
     /// The processes that the host itself was started in.
@@ -112,6 +116,7 @@ impl Manager {
             .worker()
             .map_err(|error| Error::io("no thread for the keeper", error))?;
         let house = Arc::new(House {
+            environment: Base::new(&config),
             config,
             host: std::process::id(),
             pool,
@@ -317,22 +322,26 @@ impl Manager {
         let house = &self.view.house;
         let mut admission = Admission::new(&self.view, id)?;
         let config = &house.config;
-        let variables = request.variables.iter();
-        let environment = environment::build(
+        let environment = house.environment.block(
             config,
-            variables.map(|(name, value)| (name.as_os_str(), value.as_os_str())),
+            &request.variables,
             owner.as_deref(),
             &Cookie::new(id, house.origin, &house.ancestors),
         );
         let (directory, reported) = working_directory(request, config);
-        let (program, mut arguments) = match &request.form {
-            Form::Program(program) => (program.clone(), Vec::new()),
-            Form::Shell(command) => (
-                config.shell.clone().into(),
-                vec!["-c".into(), command.clone()],
-            ),
+        let (program, command) = match &request.form {
+            Form::Program(program) => (program.as_os_str(), None),
+            Form::Shell(command) => (config.shell.as_os_str(), Some(command)),
         };
-        arguments.extend_from_slice(&request.arguments);
+        let mut arguments = Texts::default();
+        arguments.push(&[program.as_bytes()]);
+        if let Some(command) = command {
+            arguments.push(&[b"-c"]);
+            arguments.push(&[command.as_bytes()]);
+        }
+        for argument in &request.arguments {
+            arguments.push(&[argument.as_bytes()]);
+        }
         let description = Description {
             program,
             arguments,

@@ -3,7 +3,7 @@
 //! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and says which step
 //! failed; the leader leads its own process group and inherits nothing of the host but what it shall. Takes no lock.
 //!
-//! There are three ways, all of them for the same [`Command`] that describes the start:
+//! There are three ways, all of them for the same [`Description`]:
 //!
 //! - `posix_spawn` with everything cleaned, where the C library can ([`PosixSpawn`]). It costs a few microseconds more
 //!   than the plain one and never forks.
@@ -14,34 +14,42 @@
 //! the cleaning, and cannot be certain: another thread may open a descriptor without close-on-exec right after it. Where
 //! the first way is missing, a look ([`host_needs_cleaning`]) spares a clean host the fork. A manager may be told to take
 //! one of the two families always.
+//!
+//! A session of its own is what keeps the host's controlling terminal from a child, and it costs more than all the rest of
+//! the cleaning: most kernels make a scheduling group for each session. So it is made where the host has such a terminal,
+//! which one system call tells; everywhere else a process group is enough.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CString, OsStr};
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::config::{Environment, StartMethod};
+use crate::config::StartMethod;
+use crate::environment::Block;
 use crate::error::{Error, Step};
 use crate::sys;
 use crate::sys::child::Pid;
-use crate::sys::clean::{host_needs_cleaning, spawn_after_fork};
+use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
 use crate::sys::posix_spawn::{Image, PosixSpawn};
+use crate::sys::texts::Texts;
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What to spawn, with everything resolved.
 #[derive(Debug)]
-pub(crate) struct Description {
-    pub(crate) program: OsString,
-    pub(crate) arguments: Vec<OsString>,
+pub(crate) struct Description<'a> {
+    pub(crate) program: &'a OsStr,
+    /// The first one is the name by which the program is called.
+    pub(crate) arguments: Texts,
     /// `None` is the host's own.
     pub(crate) directory: Option<PathBuf>,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Block<'a>,
     pub(crate) method: StartMethod,
 }
 
@@ -51,7 +59,8 @@ pub(crate) struct Pipes {
     /// Standard output, and standard error if it is separate.
     readers: Vec<OwnedFd>,
     stdout: OwnedFd,
-    stderr: OwnedFd,
+    /// `None` if it is the same as standard output.
+    stderr: Option<OwnedFd>,
 }
 
 impl Pipes {
@@ -63,12 +72,13 @@ impl Pipes {
         let (first, stdout) = pipe()?;
         let mut readers = vec![reader(first)?];
         let stdout = writer(stdout)?;
-        let stderr = if separate {
-            let (second, stderr) = pipe()?;
-            readers.push(reader(second)?);
-            writer(stderr)?
-        } else {
-            stdout.try_clone()?
+        let stderr = match separate {
+            true => {
+                let (second, stderr) = pipe()?;
+                readers.push(reader(second)?);
+                Some(writer(stderr)?)
+            }
+            false => None,
         };
         Ok(Pipes {
             readers,
@@ -97,17 +107,8 @@ pub(crate) struct Spawned {
 }
 
 /// Starts the leader.
-pub(crate) fn spawn(description: &Description, pipes: Pipes) -> Result<Spawned, Error> {
+pub(crate) fn spawn(description: &Description<'_>, pipes: Pipes) -> Result<Spawned, Error> {
     let program = find_program(description)?;
-    let mut command = Command::new(&program);
-    command
-        .arg0(&description.program)
-        .args(&description.arguments)
-        .env_clear()
-        .envs(&description.environment);
-    if let Some(directory) = &description.directory {
-        command.current_dir(directory);
-    }
     let clean = match description.method {
         StartMethod::Automatic | StartMethod::PosixSpawn => PosixSpawn::available(),
         StartMethod::Std => None,
@@ -118,13 +119,11 @@ pub(crate) fn spawn(description: &Description, pipes: Pipes) -> Result<Spawned, 
                 what: "a clean posix_spawn with this C library".into(),
             });
         }
-        (Some(clean), _) => with_image(&command, &description.program, &pipes, |image| {
-            clean.spawn(image)
-        }),
+        (Some(clean), _) => with_image(description, &program, &pipes, |image| clean.spawn(image)),
         (None, _) if host_needs_cleaning() => {
-            with_image(&command, &description.program, &pipes, spawn_after_fork)
+            with_image(description, &program, &pipes, spawn_after_fork)
         }
-        (None, _) => spawn_with_std(command, pipes.stdout, pipes.stderr),
+        (None, _) => spawn_with_std(description, &program, pipes.stdout, pipes.stderr),
     };
     Ok(Spawned {
         pid: pid.map_err(|error| diagnose(error, description, &program))?,
@@ -132,48 +131,57 @@ pub(crate) fn spawn(description: &Description, pipes: Pipes) -> Result<Spawned, 
     })
 }
 
-/// Gives `start` what the command describes, in the form that the kernel takes.
+/// Gives `start` what is described, in the form that the kernel takes.
 fn with_image(
-    command: &Command,
-    name: &OsStr,
+    description: &Description<'_>,
+    program: &Path,
     pipes: &Pipes,
     start: impl FnOnce(&Image<'_>) -> io::Result<Pid>,
 ) -> io::Result<Pid> {
-    let text = |text: &OsStr| CString::new(text.as_bytes());
-    let variable = |(name, value): (&OsStr, Option<&OsStr>)| {
-        let mut variable = name.to_os_string();
-        variable.push("=");
-        variable.push(value.unwrap_or_default());
-        CString::new(variable.into_vec())
-    };
-    let arguments = [name].into_iter().chain(command.get_args());
-    let arguments = arguments.map(text).collect::<Result<Vec<_>, _>>()?;
-    let environment = command.get_envs().map(variable);
-    let environment = environment.collect::<Result<Vec<_>, _>>()?;
-    let directory = command.get_current_dir().map(Path::as_os_str).map(text);
+    let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let directory = description.directory.as_deref().map(text).transpose()?;
     start(&Image {
-        program: &text(command.get_program())?,
-        arguments: &arguments,
-        environment: &environment,
-        directory: directory.transpose()?.as_deref(),
+        program: &text(program)?,
+        arguments: &description.arguments,
+        environment: description.environment.texts(),
+        directory: directory.as_deref(),
+        session: has_terminal(),
         stdout: pipes.stdout.as_fd(),
-        stderr: pipes.stderr.as_fd(),
+        stderr: pipes.stderr.as_ref().unwrap_or(&pipes.stdout).as_fd(),
     })
 }
 
-/// Starts what the command describes with std, which has nothing to clean and does not fork.
-fn spawn_with_std(mut command: Command, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Pid> {
+/// Starts what is described with std, which has nothing to clean and does not fork.
+fn spawn_with_std(
+    description: &Description<'_>,
+    program: &Path,
+    stdout: OwnedFd,
+    stderr: Option<OwnedFd>,
+) -> io::Result<Pid> {
+    let mut arguments = description.arguments.iter().map(OsStr::from_bytes);
+    let stderr = match stderr {
+        Some(stderr) => stderr,
+        None => stdout.try_clone()?,
+    };
+    let mut command = Command::new(program);
     command
+        .arg0(arguments.next().unwrap_or(description.program))
+        .args(arguments)
+        .env_clear()
+        .envs(description.environment.variables())
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(stderr)
         .process_group(0);
+    if let Some(directory) = &description.directory {
+        command.current_dir(directory);
+    }
     let child = command.spawn()?;
     Pid::try_from(child.id()).map_err(io::Error::other)
 }
 
 /// Which step of the spawn failed. Asked afterwards, so that a spawn that works costs nothing for it.
-fn diagnose(error: io::Error, description: &Description, program: &Path) -> Error {
+fn diagnose(error: io::Error, description: &Description<'_>, program: &Path) -> Error {
     let name = || description.program.to_string_lossy().into_owned();
     match error.raw_os_error().map(sys::failure) {
         Some(sys::Failure::Descriptors) => {
@@ -201,13 +209,16 @@ fn enterable(directory: &Path) -> io::Result<()> {
 /// The path to execute: the program as given if it has a slash, else the first one in the new environment's `PATH`.
 ///
 /// std would fork to search a `PATH` that is not the host's, so the search is done here.
-fn find_program(description: &Description) -> Result<PathBuf, Error> {
-    let name = description.program.as_os_str();
+fn find_program<'a>(description: &Description<'a>) -> Result<Cow<'a, Path>, Error> {
+    let name = description.program;
     if name.as_bytes().contains(&b'/') {
-        return Ok(name.into());
+        return Ok(Path::new(name).into());
     }
-    let path = description.environment.get(OsStr::new("PATH"));
-    let path = path.map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
+    let path = description
+        .environment
+        .variables()
+        .find_map(|(name, value)| (name == "PATH").then_some(value))
+        .unwrap_or(OsStr::new(DEFAULT_PATH));
     let mut found = None;
     for entry in std::env::split_paths(path) {
         // An entry that is not absolute, and an empty one, begin at the directory that the process runs in.
@@ -220,7 +231,7 @@ fn find_program(description: &Description) -> Result<PathBuf, Error> {
         match std::fs::metadata(&from_host) {
             Ok(metadata) if metadata.is_file() => {
                 match sys::path::executable(&from_host) {
-                    Ok(()) => return Ok(candidate),
+                    Ok(()) => return Ok(candidate.into()),
                     Err(error) => found = Some(error),
                 };
             }

@@ -2,7 +2,12 @@
 //!
 //! Owns the threads and the list of those that are idle. Promises: a job that was given a [`Worker`] always runs, since
 //! the thread exists before the job does; each thread blocks all signals; a panic ends a job and not its thread; idle
-//! threads leave after [`IDLE_TIME`]. Its locks are leaves: nothing else is locked while one is held.
+//! threads leave after [`IDLE_TIME`].
+//!
+//! Lock order: the list of threads, then the inbox of one of them. Nothing else is locked while one is held.
+//!
+//! A thread waits for its job without trying again before it sleeps, which a channel does: with a start in the other half of
+//! its work on the other processor, such tries only take time from the child.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +17,6 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use crate::sys::signal::with_all_blocked;
@@ -48,7 +52,56 @@ struct Inner {
 /// The only way to a waiting thread. A thread whose seat is dropped leaves.
 struct Seat {
     number: u64,
-    inbox: Sender<Call>,
+    inbox: Arc<Inbox>,
+}
+
+/// What a thread waits for.
+#[derive(Default)]
+struct Inbox {
+    /// Protects the one place.
+    mail: Mutex<Mail>,
+    /// Signalled, with `mail`, when there is some.
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+enum Mail {
+    #[default]
+    Nothing,
+    Call(Call),
+    /// The seat is gone: no call will ever come.
+    Last,
+}
+
+impl Inbox {
+    fn put(&self, mail: Mail) {
+        *self.mail.lock() = mail;
+        self.arrived.notify_one();
+    }
+
+    /// Takes what has come by the deadline.
+    fn take(&self, deadline: Deadline) -> Mail {
+        let mut mail = self.mail.lock();
+        while let Mail::Nothing = *mail {
+            let timed_out = match deadline.instant() {
+                Some(at) => self.arrived.wait_until(&mut mail, at).timed_out(),
+                None => {
+                    self.arrived.wait(&mut mail);
+                    false
+                }
+            };
+            if timed_out {
+                break;
+            }
+        }
+        std::mem::take(&mut mail)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.inbox.put(Mail::Last);
+    }
 }
 
 /// A job, and the seat to give back after it.
@@ -93,7 +146,8 @@ impl Pool {
     }
 
     fn make(self: &Arc<Self>, number: u64) -> io::Result<Seat> {
-        let (inbox, calls) = bounded(1);
+        let inbox = Arc::<Inbox>::default();
+        let calls = Arc::clone(&inbox);
         let pool = Arc::clone(self);
         let handle = with_all_blocked(|| {
             thread::Builder::new()
@@ -106,16 +160,16 @@ impl Pool {
     }
 
     /// The life of a thread.
-    fn serve(&self, number: u64, calls: &Receiver<Call>) {
+    fn serve(&self, number: u64, calls: &Inbox) {
         loop {
-            match calls.recv_timeout(IDLE_TIME) {
-                Ok(Call { job, seat }) => {
+            match calls.take(Deadline::after(IDLE_TIME)) {
+                Mail::Call(Call { job, seat }) => {
                     // What a job serves is marked as failed by the job's own guards; the thread goes on.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                     self.put_back(seat);
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {
+                Mail::Last => break,
+                Mail::Nothing => {
                     // Somebody may have taken our seat just now: then a job comes, and we wait for it.
                     let mut inner = self.inner.lock();
                     inner.idle.retain(|seat| seat.number != number);
@@ -179,10 +233,10 @@ impl Worker {
     /// Gives the thread its job.
     pub(crate) fn run(mut self, job: impl FnOnce() + Send + 'static) {
         if let Some(seat) = self.seat.take() {
-            let inbox = seat.inbox.clone();
+            let inbox = Arc::clone(&seat.inbox);
             let job: Job = Box::new(job);
-            // There is room, since who holds the seat is the only sender; the thread listens while its seat exists.
-            let _ = inbox.send(Call { job, seat });
+            // The place is free, since who holds the seat is the only sender; the thread listens while its seat exists.
+            inbox.put(Mail::Call(Call { job, seat }));
         }
     }
 }
@@ -203,6 +257,8 @@ impl fmt::Debug for Worker {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
 
     #[test]

@@ -205,6 +205,32 @@ static mgr_error refused(mgr_t manager, mgr_request_t request, int32_t code)
     return error;
 }
 
+/* The host's environment is that of the moment in which the manager was opened, and a request goes over it. */
+static void environments(void)
+{
+    mgr_t before, after;
+    mgr_request_t request;
+    char text[256];
+    mgr_id id;
+
+    EQUAL(0, setenv("PROCMGR_TEST", "before", 1));
+    before = open_manager();
+    EQUAL(0, setenv("PROCMGR_TEST", "after", 1));
+    after = open_manager();
+    EQUAL(0, unsetenv("PROCMGR_TEST"));
+    EQUAL(0, output_of(before, "test \"$PROCMGR_TEST\" = before", text, sizeof text));
+    EQUAL(0, output_of(after, "test \"$PROCMGR_TEST\" = after", text, sizeof text));
+    request = new_request("test \"$PROCMGR_TEST\" = request && env | grep -c ^PROCMGR_TEST= | grep -qx 1");
+    OK(mgr_request_variable(request, "PROCMGR_TEST", "request"));
+    OK(mgr_start(after, request, &id, NULL));
+    EQUAL(0, wait_for(after, id).exit_code);
+    OK(mgr_request_free(request));
+    /* What one start adds is not there in the next. */
+    EQUAL(0, output_of(after, "test \"$PROCMGR_TEST\" = after", text, sizeof text));
+    OK(mgr_release(before));
+    OK(mgr_release(after));
+}
+
 static void requests(void)
 {
     mgr_t manager = open_manager(), scope, closed;
@@ -690,6 +716,7 @@ int main(void)
     out_of_threads();
     about_the_library();
     configs();
+    environments();
     requests();
     managers();
     processes();

@@ -168,14 +168,16 @@ impl Inner {
             .map(|(pipe, output)| Arc::new(reader::Source::new(pipe, Arc::clone(output))))
             .collect();
         let to_drain = sources.clone();
-        let guard = ReaderGuard(Arc::clone(self));
-        reader.run(move || {
-            let guard = guard;
-            reader::run(sources, &wake, &Attendance(&guard.0));
-        });
-        let guard = ReaperGuard(Arc::clone(self));
+        let reader_guard = ReaderGuard(Arc::clone(self));
+        let reaper_guard = ReaperGuard(Arc::clone(self));
         reaper.run(move || {
-            let guard = guard;
+            let guard = reaper_guard;
+            // The reaper wakes the reader, so that the start pays for one wake-up and not for two. Nothing is late for it:
+            // what the child writes until then is in the pipe.
+            reader.run(move || {
+                let guard = reader_guard;
+                reader::run(sources, &wake, &Attendance(&guard.0));
+            });
             let process = &guard.0;
             reaper::run(process.pid, &process.life, move || {
                 to_drain.iter().for_each(|source| source.drain());

@@ -14,6 +14,7 @@ use std::ptr;
 use super::check;
 use super::child::Pid;
 use super::posix_spawn::Image;
+use super::texts::{Pointers, Texts};
 
 /// The highest signal number, with one to spare.
 const SIGNALS: libc::c_int = 65;
@@ -48,8 +49,12 @@ fn has_ignored_signals() -> bool {
     })
 }
 
-fn has_terminal() -> bool {
-    fs::File::open("/dev/tty").is_ok()
+/// Whether this host has a controlling terminal. In doubt it has: only one answer of the kernel means that it has none.
+pub(crate) fn has_terminal() -> bool {
+    match File::open("/dev/tty") {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::ENXIO),
+    }
 }
 
 /// Whether a descriptor above 2 stays open over an exec.
@@ -72,37 +77,38 @@ fn has_open_descriptors() -> bool {
 /// What a child that std has forked becomes. Made before the fork: nothing can be allocated after it.
 struct Program {
     path: CString,
-    arguments: Texts,
-    environment: Texts,
+    arguments: Array,
+    environment: Array,
     directory: Option<CString>,
+    session: bool,
     /// Where the child says what failed.
     failure: OwnedFd,
 }
 
-/// Texts in the form in which exec takes them.
-struct Texts {
-    /// Point into `_owned`; the last one is null.
+/// Texts together with the array of pointers to them.
+struct Array {
+    /// Point into the memory of `_texts`; the last one is null.
     pointers: Vec<*const c_char>,
-    _owned: Vec<CString>,
+    _texts: Vec<Texts>,
 }
 
 // SAFETY: the pointers are to texts that it owns and nobody changes.
-unsafe impl Send for Texts {}
+unsafe impl Send for Array {}
 // SAFETY: as above.
-unsafe impl Sync for Texts {}
+unsafe impl Sync for Array {}
 
-impl Texts {
-    fn new(texts: &[CString]) -> Self {
-        let owned = texts.to_vec();
-        let pointers = owned.iter().map(|text| text.as_ptr());
-        Texts {
-            pointers: pointers.chain([ptr::null()]).collect(),
-            _owned: owned,
+impl Array {
+    fn new(lists: &[&Texts]) -> Self {
+        let texts: Vec<Texts> = lists.iter().map(|list| (*list).clone()).collect();
+        let lists: Vec<&Texts> = texts.iter().collect();
+        Array {
+            pointers: Pointers::new(&lists).into_inner(),
+            _texts: texts,
         }
     }
 }
 
-/// Starts the image as the leader of a session of its own, inheriting nothing, with std and a fork. For C libraries whose
+/// Starts the image as the leader of a group of its own, inheriting nothing, with std and a fork. For C libraries whose
 /// `posix_spawn` cannot do it.
 ///
 /// The child cleans itself, executes, and reports a failure itself: std would wait for a child that failed, and panic
@@ -113,9 +119,10 @@ pub(crate) fn spawn_after_fork(image: &Image<'_>) -> io::Result<Pid> {
     let (mut told, failure) = io::pipe()?;
     let program = Program {
         path: image.program.to_owned(),
-        arguments: Texts::new(image.arguments),
-        environment: Texts::new(image.environment),
+        arguments: Array::new(&[image.arguments]),
+        environment: Array::new(&image.environment),
         directory: image.directory.map(CStr::to_owned),
+        session: image.session,
         failure: failure.into(),
     };
     let mut command = Command::new(OsStr::from_bytes(image.program.to_bytes()));
@@ -153,7 +160,7 @@ impl Program {
     }
 
     fn execute(&self) -> io::Result<Infallible> {
-        clean_this_process()?;
+        clean_this_process(self.session)?;
         if let Some(directory) = &self.directory {
             // SAFETY: the text ends with a NUL.
             check(unsafe { libc::chdir(directory.as_ptr()) })?;
@@ -180,12 +187,16 @@ fn take_standard() -> io::Result<Vec<File>> {
     Ok(taken)
 }
 
-/// A session of its own, every signal at its default, an empty mask, every descriptor above 2 closed by the exec.
-fn clean_this_process() -> io::Result<()> {
-    // SAFETY: setsid takes nothing; sigemptyset and sigaction are given valid memory; SIG_DFL is a valid action. Signals
+/// A session or a group of its own, every signal at its default, an empty mask, every descriptor above 2 closed by the
+/// exec.
+fn clean_this_process(session: bool) -> io::Result<()> {
+    // SAFETY: setsid takes nothing and setpgid numbers; sigemptyset and sigaction are given valid memory; SIG_DFL is a valid action. Signals
     // that cannot be set, such as SIGKILL, are refused and stay as they are.
     unsafe {
-        check(libc::setsid())?;
+        match session {
+            true => check(libc::setsid())?,
+            false => check(libc::setpgid(0, 0))?,
+        };
         let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
         action.sa_sigaction = libc::SIG_DFL;
         for signal in 1..SIGNALS {

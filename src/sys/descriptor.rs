@@ -11,11 +11,9 @@ use super::check;
 
 /// Makes reads and writes on a descriptor fail with `WouldBlock` instead of waiting.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: fcntl with F_GETFL and F_SETFL takes numbers and touches no memory of ours; the descriptor is open.
-    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
-    // SAFETY: as above.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
-    Ok(())
+    let on: libc::c_int = 1;
+    // SAFETY: FIONBIO reads one c_int through the pointer, which is valid for it; the descriptor is open.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &on) }).map(drop)
 }
 
 /// The same descriptor with a number above those of standard input, output and error.

@@ -12,6 +12,7 @@ pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod posix_spawn;
 pub(crate) mod signal;
+pub(crate) mod texts;
 pub(crate) mod user;
 
 use std::io;

@@ -4,14 +4,14 @@
 //! any size; it can give the child a session of its own, an empty mask, default dispositions, a directory, and close
 //! every descriptor from a number on. What it can depends on the version, so the newer parts are looked up at run time.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 use std::sync::OnceLock;
 
 use super::child::Pid;
+use super::texts::{Pointers, Texts};
 
 type Actions = libc::posix_spawn_file_actions_t;
 type AddDirectory = unsafe extern "C" fn(*mut Actions, *const c_char) -> c_int;
@@ -22,10 +22,12 @@ type AddCloseFrom = unsafe extern "C" fn(*mut Actions, c_int) -> c_int;
 pub(crate) struct Image<'a> {
     /// A path; one that is not absolute begins at `directory`.
     pub(crate) program: &'a CStr,
-    pub(crate) arguments: &'a [CString],
+    pub(crate) arguments: &'a Texts,
     /// `NAME=VALUE` each.
-    pub(crate) environment: &'a [CString],
+    pub(crate) environment: [&'a Texts; 2],
     pub(crate) directory: Option<&'a CStr>,
+    /// In a session of its own, and not only in a group of its own in the host's session.
+    pub(crate) session: bool,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
 }
@@ -61,7 +63,7 @@ impl PosixSpawn {
         })
     }
 
-    /// Starts the image as the leader of a session and a group of its own, with `/dev/null` as standard input, an empty
+    /// Starts the image as the leader of a group of its own, with `/dev/null` as standard input, an empty
     /// signal mask, every signal at its default, and no descriptor but 0, 1 and 2.
     pub(crate) fn spawn(self, image: &Image<'_>) -> io::Result<Pid> {
         let mut actions = FileActions::new()?;
@@ -75,10 +77,10 @@ impl PosixSpawn {
         }
         // SAFETY: the actions are initialised.
         done(unsafe { (self.add_close_from)(&mut actions.0, 3) })?;
-        attributes.clean()?;
+        attributes.clean(image.session)?;
 
-        let arguments = pointers(image.arguments);
-        let environment = pointers(image.environment);
+        let arguments = Pointers::new(&[image.arguments]);
+        let environment = Pointers::new(&image.environment);
         let mut pid = 0;
         // SAFETY: all texts end with a NUL and outlive the call, both arrays end with NULL, the actions and attributes
         // are initialised. The arrays are not written, although their type allows it.
@@ -88,8 +90,8 @@ impl PosixSpawn {
                 image.program.as_ptr(),
                 &actions.0,
                 &attributes.0,
-                arguments.as_ptr(),
-                environment.as_ptr(),
+                arguments.as_ptr().cast(),
+                environment.as_ptr().cast(),
             )
         })?;
         Ok(pid)
@@ -101,11 +103,6 @@ fn symbol(name: &CStr) -> Option<*mut libc::c_void> {
     // SAFETY: the name ends with a NUL; dlsym only looks.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found)
-}
-
-fn pointers(texts: &[CString]) -> Vec<*mut c_char> {
-    let texts = texts.iter().map(|text| text.as_ptr().cast_mut());
-    texts.chain([ptr::null_mut()]).collect()
 }
 
 /// These functions give the error instead of setting `errno`.
@@ -159,11 +156,14 @@ impl Attributes {
         Ok(Attributes(unsafe { attributes.assume_init() }))
     }
 
-    /// A session of its own, an empty mask, every signal at its default.
-    fn clean(&mut self) -> io::Result<()> {
-        let flags = libc::c_int::from(libc::POSIX_SPAWN_SETSID)
-            | libc::POSIX_SPAWN_SETSIGMASK
-            | libc::POSIX_SPAWN_SETSIGDEF;
+    /// A session or a group of its own, an empty mask, every signal at its default.
+    fn clean(&mut self, session: bool) -> io::Result<()> {
+        // A group number of 0, which the attributes begin with, is that of the child.
+        let own = match session {
+            true => libc::c_int::from(libc::POSIX_SPAWN_SETSID),
+            false => libc::POSIX_SPAWN_SETPGROUP,
+        };
+        let flags = own | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
         let flags = libc::c_short::try_from(flags).unwrap_or_default();
         let mut none = MaybeUninit::uninit();
         let mut all = MaybeUninit::uninit();
