@@ -118,6 +118,12 @@ impl Store {
         if free == 0 && self.ring.len() < self.ring_limit {
             let wanted = self.ring.len().saturating_mul(2).max(FIRST_ALLOCATION);
             self.resize_ring(wanted.min(self.ring_limit));
+            if self.ring.len() < wanted.min(self.ring_limit) && !self.ring.is_empty() {
+                // No memory: the ring stays as it is. Whoever goes on waiting for it to grow would throw away what it holds,
+                // again and again, or, lossless, never take another byte.
+                self.ring_limit = self.ring.len();
+                self.tail_limit = self.tail_limit.min(self.ring_limit);
+            }
             free = self.ring_free();
         }
         if free == 0 && beyond && self.needed_from.is_some() {
