@@ -59,19 +59,26 @@ impl PidFd {
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of Linux 6.9.
 const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
-/// Whether the kernel can signal a group through a descriptor (Linux 6.9). Asked once, with a signal that is none.
+/// Whether the kernel can signal a group through a descriptor (Linux 6.9). Asked with a signal that is none, until there
+/// is an answer, which there is not while no descriptor can be had.
 pub(crate) fn signals_groups() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
-    *KNOWN.get_or_init(|| {
-        let own = Pid::try_from(std::process::id());
-        own.is_ok_and(|own| {
-            PidFd::open(own).is_ok_and(|own| {
-                // An older kernel refuses the flag. A host that leads no group has nobody there, which is an answer.
-                let sent = own.signal_group(0);
-                sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
-            })
-        })
-    })
+    if let Some(known) = KNOWN.get() {
+        return *known;
+    }
+    let own = Pid::try_from(std::process::id()).map_err(io::Error::other);
+    let answer = match own.and_then(PidFd::open) {
+        Ok(own) => {
+            // An older kernel refuses the flag. A host that leads no group has nobody there, which is an answer.
+            let sent = own.signal_group(0);
+            sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+        }
+        Err(error) => match error.raw_os_error().map(super::failure) {
+            Some(super::Failure::Other) => false,
+            _ => return false,
+        },
+    };
+    *KNOWN.get_or_init(|| answer)
 }
 
 impl AsFd for PidFd {
