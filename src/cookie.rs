@@ -49,17 +49,18 @@ pub(crate) struct Cookie {
 impl Host {
     /// This program.
     pub(crate) fn own() -> Option<Self> {
-        let pid = std::process::id();
         Some(Host {
             pid_namespace: pid_namespace()?,
-            pid,
-            start_time: start_time(pid)?,
+            pid: std::process::id(),
+            // Not by the pid: the process table may be that of another pid namespace, where it means somebody else.
+            start_time: start_time("self")?,
         })
     }
 
     /// Whether it runs no more. In doubt it runs: one in another pid namespace cannot be looked at.
     pub(crate) fn is_gone(&self) -> bool {
-        pid_namespace() == Some(self.pid_namespace) && start_time(self.pid) != Some(self.start_time)
+        pid_namespace() == Some(self.pid_namespace)
+            && start_time(&self.pid.to_string()) != Some(self.start_time)
     }
 }
 
@@ -70,7 +71,7 @@ fn pid_namespace() -> Option<u64> {
 }
 
 /// When a process was started; `None` if there is none that runs.
-fn start_time(pid: u32) -> Option<u64> {
+fn start_time(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

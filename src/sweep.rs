@@ -2,7 +2,7 @@
 //! that is certain to be ours.
 //!
 //! Owns nothing but the descriptors it hands out. Promises: what it finds is ours, and is reached through a descriptor
-//! that can never mean another process. Takes no lock.
+//! that can never mean another process; what it could not look at it tells. Takes no lock.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::cookie::Cookie;
+use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
@@ -41,13 +42,24 @@ pub(crate) trait Wanted {
     fn wants(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
 }
 
+/// What a look found.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    pub(crate) found: Vec<Found>,
+    /// Why some processes could not be looked at, which may be wanted too: there was no descriptor, or no memory, to be
+    /// had for that. Those that were found hold descriptors, so another look after their end may see more.
+    pub(crate) unseen: Option<io::Error>,
+}
+
 /// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
-/// has little time to be another one.
-pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Vec<Found>> {
+/// has little time to be another one. Fails if there is nothing to look through.
+pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Sight> {
+    check_table()?;
     let mut look = Look {
         wanted,
         each,
         found: Vec::new(),
+        unseen: None,
         buffer: Vec::new(),
     };
     let mut hollow = Vec::new();
@@ -67,7 +79,24 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
         let _ = poll(&mut [], Some(HOLLOW_PAUSE));
         hollow.retain(|pid| look.at(*pid) == Seen::Hollow);
     }
-    Ok(look.found)
+    Ok(Sight {
+        found: look.found,
+        unseen: look.unseen,
+    })
+}
+
+/// Fails unless the process table in `/proc` is there, and is that of the numbers that we use. An empty directory, which
+/// `/proc` is where nothing is mounted on it, would look as if nobody ran. In a pid namespace with the table of another
+/// one, a number that is read there means a stranger here.
+fn check_table() -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    // From the table's namespace down to our own. Kernels without namespaces do not tell.
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let own = std::process::id().to_string();
+    match numbers.map(str::trim) {
+        Some(number) if number != own => Err(sys::not_found()),
+        _ => Ok(()),
+    }
 }
 
 /// How often, and how far apart, processes without any environment are looked at again. A process has none for some tenths
@@ -79,6 +108,7 @@ struct Look<'a, W, E> {
     wanted: &'a W,
     each: E,
     found: Vec<Found>,
+    unseen: Option<io::Error>,
     buffer: Vec<u8>,
 }
 
@@ -99,8 +129,12 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         }
         // The pid may have become another process's since we looked. The descriptor means one process for ever: if what
         // was seen is seen again, and that process has not ended when it is signalled, the two are the same.
-        let Ok(process) = PidFd::open(pid) else {
-            return Seen::Settled;
+        let process = match PidFd::open(pid) {
+            Ok(process) => process,
+            Err(error) => {
+                self.is_exhausted(error);
+                return Seen::Settled;
+            }
         };
         let one = Found { pid, process };
         match self.is_wanted(pid) {
@@ -120,6 +154,10 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         self.buffer.clear();
         let environment = File::open(format!("/proc/{pid}/environ"));
         let read = environment.and_then(|mut file| file.read_to_end(&mut self.buffer));
+        let refused = read.is_err();
+        if read.is_err_and(|error| self.is_exhausted(error)) {
+            return Some(false);
+        }
         let program = || fs::read_link(format!("/proc/{pid}/exe"));
         let group = group_of(pid).ok();
         if self.buffer.is_empty() {
@@ -128,7 +166,7 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
                 _ if self.wanted.wants(None, group) => return Some(true),
                 // Not ours to look at.
-                _ if read.is_err() => return Some(false),
+                _ if refused => return Some(false),
                 _ => return None,
             }
         }
@@ -136,6 +174,18 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
             self.wanted
                 .wants(Cookie::find(&self.buffer).as_ref(), group),
         )
+    }
+}
+
+impl<W, E> Look<'_, W, E> {
+    /// Whether this is an error that says nothing of the process, and is to be told.
+    fn is_exhausted(&mut self, error: io::Error) -> bool {
+        let failure = error.raw_os_error().map(sys::failure);
+        let exhausted = failure.is_some_and(|failure| failure != sys::Failure::Other);
+        if exhausted {
+            self.unseen = Some(error);
+        }
+        exhausted
     }
 }
 

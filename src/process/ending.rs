@@ -34,7 +34,7 @@ pub(crate) struct Outcome {
     pub(crate) beyond_group: usize,
     /// How many are still there.
     pub(crate) left: usize,
-    /// Why the process table could not be looked through: what left the groups may be there.
+    /// Why the process table could not be looked through to its end: what left the groups may be there.
     pub(crate) blind: Option<io::Error>,
 }
 
@@ -99,6 +99,7 @@ struct Work<'a> {
     targets: Targets<'a>,
     /// Who was signalled that is not in one of the groups.
     beyond: HashSet<Pid>,
+    /// Why the last look was none, or not one at everything.
     blind: Option<io::Error>,
 }
 
@@ -202,10 +203,12 @@ impl Work<'_> {
             }
         });
         // Without a process table to look through there is nobody to be found, but in the groups.
-        found.unwrap_or_else(|error| {
-            self.blind = Some(error);
-            Vec::new()
-        })
+        let (found, blind) = match found {
+            Ok(sight) => (sight.found, sight.unseen),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        self.blind = blind;
+        found
     }
 
     /// Whether a group has members although none can be looked for.
@@ -241,10 +244,14 @@ pub(crate) fn end_orphans() -> Result<usize, Error> {
     let mut ended = HashSet::new();
     loop {
         let failed = |error| Error::io("cannot look for orphans", error);
-        let left = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
+        let sight = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
+        let left = sight.found;
         ended.extend(left.iter().map(|one| one.pid));
         if left.is_empty() {
-            return Ok(ended.len());
+            return match sight.unseen {
+                Some(error) => Err(failed(error)),
+                None => Ok(ended.len()),
+            };
         }
         if deadline.passed() {
             let what = format!("{} processes did not end after KILL", left.len());

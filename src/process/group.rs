@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::cookie::Cookie;
 use crate::sweep::{self, Wanted};
 use crate::sys::child::{Pid, signal_group};
+use crate::sys::descriptor::poll;
 use crate::sys::pidfd::{PidFd, signals_groups};
 use crate::sys::signal::{CONT, KILL};
 use crate::time::Deadline;
@@ -77,14 +78,30 @@ impl Group {
     }
 
     fn has_lasting_members(&self) -> bool {
-        let found = sweep::find(&Members(self), |_| ());
-        found.is_ok_and(|found| !sweep::wait_for_end(&found, Deadline::after(MOMENT)))
+        let deadline = Deadline::after(MOMENT);
+        if let Ok(sight) = sweep::find(&Members(self), |_| ()) {
+            if sight.unseen.is_none() {
+                return !sweep::wait_for_end(&sight.found, deadline);
+            }
+        }
+        // They cannot be looked at. Whoever is told that nobody can be looked for was promised that the group is ended, and
+        // now the descriptor alone can reach it.
+        while self.has_members() {
+            if deadline.passed() {
+                return true;
+            }
+            let _ = poll(&mut [], Some(BLIND_PAUSE));
+        }
+        false
     }
 }
 
 /// How long members of a group may take to exit after they have closed their output. The thread that waits has nothing
 /// else to do.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// How far apart it is asked whether there are members when none can be waited for.
+const BLIND_PAUSE: Duration = Duration::from_millis(10);
 
 struct Members<'a>(&'a Group);
 

@@ -117,7 +117,9 @@ impl Process {
 
     /// Sends a signal to its process group; once its leader has ended, to each process that it left behind.
     ///
-    /// Fails with [`Error::NotRunning`] when nothing of it is left. Does not block.
+    /// Fails with [`Error::NotRunning`] when nothing of it is left, and with [`Error::Io`] when its leader has ended and
+    /// what it left behind cannot all be looked for: `/proc` is not mounted, or there is no descriptor to be had. Does not
+    /// block.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.0.check_host()?;
         self.0.signal(signal)

@@ -27,7 +27,7 @@ use crate::reader::{self, Attended, Orders};
 use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
-use crate::sweep;
+use crate::sweep::{self, Sight};
 use crate::sys::child::{Pid, Presence, presence};
 use crate::sys::descriptor::Wake;
 use crate::sys::signal::KILL;
@@ -248,12 +248,33 @@ impl Inner {
         let this = std::slice::from_ref(self);
         let told = sweep::find(&Targets::new(this, None), |survivor| {
             survivor.signal(number)
-        })
-        .map_err(|error| Error::io("cannot look for what is left of the process", error))?;
-        match told.is_empty() {
-            true => Err(Error::NotRunning { id: self.id }),
-            false => Ok(()),
-        }
+        });
+        let unseen = match told {
+            Ok(Sight {
+                found,
+                unseen: None,
+            }) => {
+                return match found.is_empty() {
+                    true => Err(Error::NotRunning { id: self.id }),
+                    false => Ok(()),
+                };
+            }
+            Ok(Sight {
+                found,
+                unseen: Some(error),
+            }) if !found.is_empty() => error,
+            // Nobody was told yet, so the group may be, which is better than nothing.
+            Ok(Sight {
+                unseen: Some(error),
+                ..
+            })
+            | Err(error) => match self.group.signal_certain(number) {
+                Some(Ok(())) => return Ok(()),
+                _ => error,
+            },
+        };
+        let what = "cannot look for all that is left of the process";
+        Err(Error::io(what, unseen))
     }
 
     /// Asks the group for its end on somebody's behalf. False if the leader has ended before.
