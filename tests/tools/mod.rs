@@ -23,15 +23,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|file| is_executable(file));
     if found.is_none() {
-        assert!(
-            !tests_all(),
-            "{name} is not installed, and PROCMGR_TEST_ALL asks for it"
-        );
-        // The test runner swallows what a test prints when it succeeds, but not this.
-        let _ = writeln!(
-            std::io::stderr(),
-            "note: {name} is not installed: what needs it is NOT tested"
-        );
+        not_tested(&format!("{name} is not installed: what needs it is"));
     }
     found
 }
@@ -45,6 +37,16 @@ pub(crate) fn instrument(name: &str) -> Option<PathBuf> {
 /// Whether nothing may be left out.
 pub(crate) fn tests_all() -> bool {
     std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1")
+}
+
+/// Says plainly what is not tested, and why. A failure if everything was asked for.
+pub(crate) fn not_tested(what: &str) {
+    assert!(
+        !tests_all(),
+        "{what} NOT tested, and PROCMGR_TEST_ALL asks for it"
+    );
+    // The test runner swallows what a test prints when it succeeds, but not this.
+    let _ = writeln!(std::io::stderr(), "note: {what} NOT tested");
 }
 
 fn is_executable(file: &Path) -> bool {
