@@ -4,6 +4,7 @@
 //! Owns nothing but the descriptors it hands out. Promises: what it finds is ours, and is reached through a descriptor
 //! that can never mean another process; what it could not look at it tells. Takes no lock.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -53,6 +54,10 @@ pub(crate) struct Sight {
 
 /// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
 /// has little time to be another one. Fails if there is nothing to look through.
+///
+/// The kernel lists who runs at the beginning, and whoever forks and exits while the others are looked at is gone when it is
+/// looked at, and its child not in the list. So it is listed again until there is nobody new: then each process that runs
+/// was looked at, and a look that finds nobody is certain.
 pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Sight> {
     check_table()?;
     let mut look = Look {
@@ -62,22 +67,27 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
         unseen: None,
         buffer: Vec::new(),
     };
-    let mut hollow = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<Pid>().ok()) else {
-            continue;
-        };
-        if look.at(pid) == Seen::Hollow {
-            hollow.push(pid);
+    let mut seen = HashSet::new();
+    for _ in 0..LISTINGS {
+        let mut new = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let pid = name.to_str().and_then(|name| name.parse::<Pid>().ok());
+            new.extend(pid.filter(|pid| seen.insert(*pid)));
         }
-    }
-    for _ in 0..HOLLOW_LOOKS {
-        if hollow.is_empty() {
+        if new.is_empty() {
             break;
         }
-        let _ = poll(&mut [], Some(HOLLOW_PAUSE));
-        hollow.retain(|pid| look.at(*pid) == Seen::Hollow);
+        // Those with the highest numbers are most likely to be gone soon.
+        new.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
+        new.retain(|pid| look.at(*pid) == Seen::Hollow);
+        for _ in 0..HOLLOW_LOOKS {
+            if new.is_empty() {
+                break;
+            }
+            let _ = poll(&mut [], Some(HOLLOW_PAUSE));
+            new.retain(|pid| look.at(*pid) == Seen::Hollow);
+        }
     }
     Ok(Sight {
         found: look.found,
@@ -98,6 +108,9 @@ fn check_table() -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// How often it is listed who runs, on a system where something is started all the time.
+const LISTINGS: usize = 50;
 
 /// How often, and how far apart, processes without any environment are looked at again. A process has none for some tenths
 /// of a millisecond while it executes another program.
