@@ -9,8 +9,10 @@ import os
 import random
 import select
 import signal
+import subprocess
 import sys
 import threading
+import time
 import unittest
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 
@@ -126,7 +128,9 @@ def load(path):
     return library
 
 
-class Test(unittest.TestCase):
+class Case(unittest.TestCase):
+    """A test with a manager."""
+
     def setUp(self):
         self.manager = c_uint64()
         self.ok(mgr.mgr_open(0, byref(self.manager)))
@@ -170,6 +174,8 @@ class Test(unittest.TestCase):
         # The library adds the NUL.
         return buffer.value.decode("utf-8")
 
+
+class Test(Case):
     def test_a_command_to_its_end(self):
         id = self.start(b"echo hello $WHO; exit 3", WHO=b"world")
         process = self.wait(id)
@@ -318,6 +324,150 @@ class Test(unittest.TestCase):
         process = Process()
         self.ok(mgr.mgr_inspect(self.manager, id, byref(process)))
         self.assertEqual(RUNNING, process.state)
+
+
+class Host(Case):
+    """A host with habits of its own: handlers, threads, children, copies."""
+
+    def set_handler(self, number, handler):
+        self.addCleanup(signal.signal, number, signal.signal(number, handler))
+
+    def in_threads(self, count, work):
+        """Runs work in threads, while this one, the only one in which Python runs handlers, waits."""
+        failures = []
+
+        def run():
+            try:
+                work()
+            except BaseException as failure:
+                failures.append(failure)
+
+        threads = [threading.Thread(target=run) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + PATIENCE_MS / 1000
+        for thread in threads:
+            while thread.is_alive():
+                self.assertLess(time.monotonic(), end, "a thread hangs")
+                thread.join(0.01)
+        if failures:
+            raise failures[0]
+
+    def check_end(self, process, state, value, may_be_lost):
+        """How it ended: an exit code, or a signal."""
+        if may_be_lost and process.state == LOST:
+            self.assertEqual((-1, 0), (process.exit_code, process.signal))
+        elif state == EXITED:
+            self.assertEqual((EXITED, value, 0), (process.state, process.exit_code, process.signal))
+        else:
+            self.assertEqual((SIGNALED, -1, value), (process.state, process.exit_code, process.signal))
+        return process.state == LOST
+
+    def check_works(self, may_be_lost):
+        """Start, output, status, TERM, stop. Gives how many ends are lost."""
+        id = self.start(b"echo out; echo err >&2; read -r line || echo end; exit 7")
+        lost = self.check_end(self.wait(id), EXITED, 7, may_be_lost)
+        self.assertEqual("out\nerr\nend\n", self.output(id))
+        self.code(NOT_RUNNING, mgr.mgr_signal(self.manager, id, signal.SIGTERM))
+        id = self.start(b"echo ready; exec sleep 300")
+        self.assertEqual((OK, b"ready\n"), self.read(id, c_uint64()))
+        self.ok(mgr.mgr_signal(self.manager, id, signal.SIGTERM))
+        lost += self.check_end(self.wait(id), SIGNALED, signal.SIGTERM, may_be_lost)
+        id = self.start(b"trap '' TERM; setsid sleep 300 & echo ready; while :; do sleep 300; done")
+        self.assertEqual((OK, b"ready\n"), self.read(id, c_uint64()))
+        process = Process()
+        self.ok(mgr.mgr_stop(self.manager, id, 50, byref(process)))
+        lost += self.check_end(process, SIGNALED, signal.SIGKILL, may_be_lost)
+        return lost
+
+    def test_handlers(self):
+        got = []
+        numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGPIPE]
+        for number in numbers:
+            self.set_handler(number, lambda number, frame: got.append(number))
+        self.in_threads(4, lambda: self.check_works(False))
+        # Python itself ignores SIGXFSZ; this thread, which starts the child, blocks something too.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        id = self.start(b"exec cat /proc/self/status")
+        self.wait(id)
+        fields = dict(line.split(":", 1) for line in self.output(id).splitlines())
+        self.assertEqual(0, int(fields["SigBlk"], 16))
+        self.assertEqual(0, int(fields["SigIgn"], 16) & 0x7FFFFFFF)
+        id = self.start(b"exec ls /proc/self/fd")
+        self.wait(id)
+        self.assertEqual("0\n1\n2\n3\n", self.output(id))
+        # Its own signals come to it, whatever threads of the library there are.
+        for number in numbers:
+            before = got.count(number)
+            os.kill(os.getpid(), number)
+            end = time.monotonic() + PATIENCE_MS / 1000
+            while got.count(number) == before:
+                self.assertLess(time.monotonic(), end, number)
+                time.sleep(0.001)
+
+    def test_a_handler_that_reaps_everybody(self):
+        reaped, lost = [], []
+
+        def reap(number, frame):
+            try:
+                while (child := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                    reaped.append(child)
+            except ChildProcessError:
+                pass
+
+        self.set_handler(signal.SIGCHLD, reap)
+        self.in_threads(4, lambda: lost.extend(self.check_works(True) for _ in range(10)))
+        print(f"{sum(lost)} of {3 * len(lost)} ends were lost", file=sys.stderr)
+        self.ok(mgr.mgr_close(self.manager))
+        # Nobody is left.
+        with self.assertRaises(ChildProcessError):
+            while os.waitpid(-1, 0):
+                pass
+
+    def test_children_of_its_own(self):
+        def work():
+            for _ in range(5):
+                own = subprocess.Popen(["sh", "-c", "read -r line; exit 5"], stdin=subprocess.PIPE)
+                self.assertEqual(0, self.check_works(False))
+                own.communicate(b"go\n")
+                self.assertEqual(5, own.returncode)
+
+        self.in_threads(4, work)
+
+    def test_copies_while_threads_wait(self):
+        id, answers = self.start(b"echo ready; exec sleep 300"), []
+        self.assertEqual((OK, b"ready\n"), self.read(id, c_uint64()))
+        cursor = c_uint64(6)
+        threads = [
+            threading.Thread(target=lambda: answers.append(mgr.mgr_wait(self.manager, id, -1, None))),
+            threading.Thread(target=lambda: answers.append(self.read(id, cursor)[0])),
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(PATIENCE_MS // 1000)
+                forked = [
+                    mgr.mgr_open(0, byref(c_uint64())),
+                    mgr.mgr_inspect(self.manager, id, byref(Process())),
+                    mgr.mgr_wait(self.manager, id, -1, None),
+                    mgr.mgr_signal(self.manager, id, signal.SIGKILL),
+                    mgr.mgr_stop(self.manager, id, 0, None),
+                    mgr.mgr_close(self.manager),
+                    mgr.mgr_release(self.manager),
+                ]
+                os._exit(0 if forked == [FORKED] * len(forked) else 1)
+            self.assertEqual(0, os.waitpid(child, 0)[1])
+            self.assertEqual(0, self.check_works(False))
+        process = Process()
+        self.ok(mgr.mgr_inspect(self.manager, id, byref(process)))
+        self.assertEqual(RUNNING, process.state)
+        self.ok(mgr.mgr_close(self.manager))
+        for thread in threads:
+            thread.join()
+        self.assertEqual([OK, EOF], sorted(answers))
 
 
 if __name__ == "__main__":
