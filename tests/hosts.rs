@@ -34,6 +34,7 @@ hosts! {
     reaping
     sigchld
     sigpipe
+    subreaper
     terminal
 }
 

@@ -1,6 +1,6 @@
 /*
- * A host that calls waitpid(-1) in a loop, in another thread, and so takes the status of our children, now and then before
- * we can: it is known, or said to be lost, and never anything else.
+ * A host that calls waitpid(-1) in a loop, in another thread or in its handler of SIGCHLD, and so takes the status of our
+ * children, now and then before we can: it is known, or said to be lost, and never anything else.
  */
 #include "host.h"
 
@@ -16,9 +16,18 @@ static void *reap_all(void *nothing)
     return nothing;
 }
 
-int main(void)
+static void reap_those_who_ended(int signal)
 {
-    pthread_t thread = run_thread(reap_all, NULL);
+    int error = errno;
+
+    (void)signal;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    errno = error;
+}
+
+static void check_reaping(const char *how)
+{
     int i, round, lost = 0;
 
     check_all_methods(EITHER);
@@ -37,9 +46,23 @@ int main(void)
         }
         OK(mgr_release(manager));
     }
-    printf("%d of %d lost\n", lost, 30 * METHOD_COUNT);
+    printf("%s: %d of %d lost\n", how, lost, 30 * METHOD_COUNT);
+}
+
+int main(void)
+{
+    pthread_t thread = run_thread(reap_all, NULL);
+
+    check_reaping("in a thread");
     atomic_store(&done, 1);
     join_thread(thread);
+    check_no_children();
+
+    /* With and without calls that it interrupts. */
+    set_action(SIGCHLD, reap_those_who_ended, SA_RESTART);
+    check_reaping("in a handler");
+    set_action(SIGCHLD, reap_those_who_ended, 0);
+    check_reaping("in a handler that interrupts");
     check_no_children();
     return 0;
 }
