@@ -20,21 +20,33 @@ pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
     let total = kept.total;
     let max_line = if max_line == 0 { usize::MAX } else { max_line };
     let Some(gap_at) = kept.gap_at else {
-        return finish(render_piece(kept.bytes, max_line, true), total);
+        return finish(render_whole(kept.bytes, max_line), total);
     };
-    let mut head = kept.bytes;
-    let tail = head.split_off(gap_at);
-    head.truncate(head.len() - unfinished(&head));
-    let tail = tail[continuation(&tail)..].to_vec();
+    let (head, tail) = kept.bytes.split_at(gap_at);
+    let head = &head[..head.len() - unfinished(head)];
+    let tail = &tail[continuation(tail)..];
     let between = total - (head.len() + tail.len()) as u64;
-    let head = render_piece(head, max_line, false);
-    let tail = render_piece(tail, max_line, true);
-    let text = format!(
-        "{}\n\n... [omitted {between} bytes] ...\n\n{}",
-        head.text, tail.text
-    );
-    let shown = head.shown + tail.shown;
-    finish(Piece { text, shown }, total)
+    let note = format!("\n\n... [omitted {between} bytes] ...\n\n");
+    let mut piece = Piece::with_capacity(head.len() + note.len() + tail.len());
+    piece.render(head, max_line, false);
+    piece.text.push_str(&note);
+    piece.render(tail, max_line, true);
+    finish(piece, total)
+}
+
+/// The text of an output of which all bytes are kept. Mostly it is just these bytes.
+fn render_whole(bytes: Vec<u8>, max_line: usize) -> Piece {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if skip_short_lines(text.as_bytes(), max_line) == text.len() => {
+            let shown = text.len() as u64;
+            return Piece { text, shown };
+        }
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let mut piece = Piece::with_capacity(bytes.len());
+    piece.render(&bytes, max_line, true);
+    piece
 }
 
 fn finish(piece: Piece, total: u64) -> Snapshot {
@@ -57,6 +69,13 @@ struct Piece {
 }
 
 impl Piece {
+    fn with_capacity(bytes: usize) -> Self {
+        Piece {
+            text: String::with_capacity(bytes),
+            shown: 0,
+        }
+    }
+
     fn push(&mut self, raw: &[u8]) {
         self.shown += raw.len() as u64;
         for chunk in raw.utf8_chunks() {
@@ -66,46 +85,39 @@ impl Piece {
             }
         }
     }
-}
 
-/// Makes text of bytes that are in one piece in the output. `is_end` says that the output ends with them.
-fn render_piece(bytes: Vec<u8>, max_line: usize, is_end: bool) -> Piece {
-    let bytes = match String::from_utf8(bytes) {
-        Ok(text) if skip_short_lines(text.as_bytes(), max_line) == text.len() => {
-            let shown = text.len() as u64;
-            return Piece { text, shown };
-        }
-        Ok(text) => text.into_bytes(),
-        Err(error) => error.into_bytes(),
-    };
-    let mut piece = Piece {
-        text: String::with_capacity(bytes.len()),
-        shown: 0,
-    };
-    let mut rest = bytes.as_slice();
-    while !rest.is_empty() {
-        let short = skip_short_lines(rest, max_line);
-        let (lines, after) = match short {
-            0 => rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)),
-            short => rest.split_at(short),
-        };
-        if short > 0 && std::str::from_utf8(lines).is_ok() {
-            piece.push(lines);
-        } else {
-            // A long line, or lines whose invalid bytes may make them long when shown.
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                match line.strip_suffix(b"\n") {
-                    Some(line) => {
-                        push_line(&mut piece, line, max_line, false);
-                        piece.push(b"\n");
-                    }
-                    None => push_line(&mut piece, line, max_line, is_end),
+    /// Adds bytes that are in one piece in the output. `is_end` says that the output ends with them.
+    fn render(&mut self, bytes: &[u8], max_line: usize, is_end: bool) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let short = skip_short_lines(rest, max_line);
+            let (lines, after) = match short {
+                0 => rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |at| at + 1)),
+                short => rest.split_at(short),
+            };
+            match std::str::from_utf8(lines) {
+                Ok(text) if short > 0 => {
+                    self.shown += lines.len() as u64;
+                    self.text.push_str(text);
                 }
+                // A long line, or lines whose invalid bytes may make them long when shown.
+                _ => self.render_lines(lines, max_line, is_end),
+            }
+            rest = after;
+        }
+    }
+
+    fn render_lines(&mut self, lines: &[u8], max_line: usize, is_end: bool) {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(line) => {
+                    push_line(self, line, max_line, false);
+                    self.push(b"\n");
+                }
+                None => push_line(self, line, max_line, is_end),
             }
         }
-        rest = after;
     }
-    piece
 }
 
 /// How many bytes from the beginning are lines of at most `max_line` raw bytes. Looks at few of the bytes: all lines
