@@ -1,15 +1,15 @@
 //! The reader thread of one process: from the pipe into the output, until nobody holds the pipe.
 //!
 //! Owns the descriptors of the pipes, together with whoever holds a [`Source`]. Promises: every byte goes to the output
-//! in order; a silent process costs no CPU; a lossless output that is full stops the reading and nothing else. It knows
+//! in order, and callers that look out for bytes read it too, under the output's lock; a silent process costs no CPU; a lossless output that is full stops the reading and nothing else. It knows
 //! nothing of the process but [`Attended`]. End of file is not the exit of the leader: that is the reaper's to say.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use crate::output::{Filled, Output};
+use crate::output::{Filled, Lookout, Output, Sighting};
 use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
 use crate::time::Deadline;
 
@@ -25,6 +25,8 @@ const YIELDS: usize = 5;
 pub(crate) struct Source {
     pipe: OwnedFd,
     output: Arc<Output>,
+    /// Wakes a caller that looks out for bytes; made for the first one.
+    raised: OnceLock<Wake>,
 }
 
 /// What the reader serves.
@@ -60,7 +62,20 @@ enum Turn {
 
 impl Source {
     pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>) -> Self {
-        Source { pipe, output }
+        Source {
+            pipe,
+            output,
+            raised: OnceLock::new(),
+        }
+    }
+
+    /// The source as a caller's lookout; `None` if there is no descriptor to be had for that.
+    pub(crate) fn lookout(self: &Arc<Self>) -> Option<Arc<dyn Lookout>> {
+        if self.raised.get().is_none() {
+            // If another thread was faster, its descriptor is the one.
+            let _ = self.raised.set(Wake::new().ok()?);
+        }
+        Some(Arc::clone(self) as _)
     }
 
     /// Takes what is in the pipe at this moment, even when the output is full.
@@ -103,6 +118,38 @@ impl Source {
             }
         }
         Turn::More
+    }
+}
+
+impl Lookout for Source {
+    fn wait(&self, deadline: Deadline) -> Sighting {
+        let raised = self.raised.get();
+        let mut set = [
+            PollFd::readable(self.pipe.as_fd()),
+            raised.map_or(PollFd::none(), |raised| PollFd::readable(raised.as_fd())),
+        ];
+        // It fails only for want of kernel memory; then whoever asks looks again.
+        let waited = poll(&mut set, deadline.left()).is_ok();
+        let [pipe, was_raised] = set;
+        if was_raised.has_input() {
+            raised.iter().for_each(|raised| raised.take());
+        }
+        match (pipe.has_input(), pipe.hung_up()) {
+            (true, _) => Sighting::Bytes,
+            (false, true) => Sighting::Closed,
+            (false, false) if waited => Sighting::Nothing,
+            (false, false) => Sighting::Bytes,
+        }
+    }
+
+    fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        read_vectored(self.pipe.as_fd(), pieces)
+    }
+
+    fn raise(&self) {
+        if let Some(raised) = self.raised.get() {
+            raised.raise();
+        }
     }
 }
 

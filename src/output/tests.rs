@@ -480,7 +480,7 @@ fn peek(
     options: ReadOptions,
 ) -> (Vec<u8>, u64, u64, ReadState) {
     let mut buffer = vec![0; capacity];
-    let (chunk, _) = output.read(cursor, &mut buffer, options, now());
+    let (chunk, _) = output.read(cursor, &mut buffer, options, now(), || None);
     buffer.truncate(chunk.length);
     (buffer, chunk.cursor, chunk.lost, chunk.state)
 }
@@ -827,7 +827,7 @@ fn a_timeout_is_waited_for() {
     let output = Output::new(sizes(10, 10));
     let timeout = Duration::from_millis(30);
     let begun = Instant::now();
-    let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout));
+    let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), || None);
     assert_eq!(chunk.state, ReadState::TimedOut);
     assert!(begun.elapsed() >= timeout);
     // Bytes that are there are given even when the time is up.
@@ -956,7 +956,7 @@ fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, V
     let mut buffer = vec![0; capacity];
     let deadline = Deadline::after(PATIENCE);
     loop {
-        let (chunk, _) = output.read(cursor, &mut buffer, options, deadline);
+        let (chunk, _) = output.read(cursor, &mut buffer, options, deadline, || None);
         assert_eq!(
             chunk.cursor,
             cursor + chunk.lost + chunk.length as u64,
@@ -1046,7 +1046,7 @@ fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
     let mut buffer = vec![0; 10_000];
     loop {
         let deadline = Deadline::after(PATIENCE);
-        let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline);
+        let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline, || None);
         assert_eq!(chunk.lost, 0);
         read.extend_from_slice(&buffer[..chunk.length]);
         if goes_on {
@@ -1068,7 +1068,9 @@ fn wakes(act: impl Fn(&Output), options: ReadOptions, state: ReadState) {
         thread::scope(|scope| {
             let waiters: Vec<_> = (0..WAITERS)
                 .map(|_| {
-                    scope.spawn(|| output.read(0, &mut [0; 10], options, Deadline::after(PATIENCE)))
+                    scope.spawn(|| {
+                        output.read(0, &mut [0; 10], options, Deadline::after(PATIENCE), || None)
+                    })
                 })
                 .collect();
             // They wait when a notification finds them all. It changes nothing, so that they will wait again.

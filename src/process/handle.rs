@@ -97,7 +97,8 @@ impl Process {
             );
             return Err(Error::invalid("buffer", reason));
         }
-        let (chunk, resumed) = output.read(cursor, buffer, options, timeout.into());
+        let lookout = || self.0.lookout(stream);
+        let (chunk, resumed) = output.read(cursor, buffer, options, timeout.into(), lookout);
         if resumed {
             self.0.resume_reading();
         }

@@ -13,8 +13,8 @@ mod handle;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Step};
 use crate::id::Id;
 use crate::life::{Asked, Life};
-use crate::output::{Output, Sizes};
+use crate::output::{Lookout, Output, Sizes};
 use crate::reader::{self, Attended, Orders};
 use crate::reaper;
 use crate::signal::Signal;
@@ -94,6 +94,8 @@ pub(crate) struct Inner {
 struct Desk {
     /// Wakes the reader; `None` once it has left.
     wake: Option<Arc<Wake>>,
+    /// Where the outputs come from, until they are closed.
+    sources: Vec<Weak<reader::Source>>,
     limit: Deadline,
     abandon: bool,
 }
@@ -147,6 +149,7 @@ impl Inner {
             open: AtomicUsize::new(1 + streams),
             desk: Mutex::new(Desk {
                 wake: None,
+                sources: Vec::new(),
                 limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
             }),
@@ -161,13 +164,17 @@ impl Inner {
             reaper,
             wake,
         } = crew;
-        self.desk.lock().wake = Some(Arc::clone(&wake));
         let sources: Vec<_> = readers
             .into_iter()
             .zip(&self.outputs)
             .map(|(pipe, output)| Arc::new(reader::Source::new(pipe, Arc::clone(output))))
             .collect();
         let to_drain = sources.clone();
+        {
+            let mut desk = self.desk.lock();
+            desk.wake = Some(Arc::clone(&wake));
+            desk.sources = sources.iter().map(Arc::downgrade).collect();
+        }
         let reader_guard = ReaderGuard(Arc::clone(self));
         let reaper_guard = ReaperGuard(Arc::clone(self));
         reaper.run(move || {
@@ -221,6 +228,16 @@ impl Inner {
                 )
             }),
         }
+    }
+
+    /// For a caller that waits for bytes of a stream; `None` if it has no pipe any more.
+    fn lookout(&self, stream: Stream) -> Option<Arc<dyn Lookout>> {
+        let number = match stream {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        };
+        let source = self.desk.lock().sources.get(number)?.upgrade()?;
+        source.lookout()
     }
 
     fn output_open(&self) -> bool {
