@@ -1,0 +1,3 @@
+module procmgr.bench/peer
+
+go 1.21
