@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::peers::Who;
-use crate::table::{Against, Row};
+use crate::table::{Against, Row, Unit};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 330.0;
@@ -29,6 +29,10 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
     let mut body = String::new();
     let mut y = 74.0;
     for row in rows {
+        // Numbers of things, and rows without anybody to compare with, are told better by the table.
+        if row.unit == Unit::Count || row.lines.len() < 3 {
+            continue;
+        }
         let against = match (row.floor(), row.go()) {
             (Some(floor), _) if floor > 0.0 => Against::Floor,
             (_, Some(go)) if go > 0.0 => Against::Go,

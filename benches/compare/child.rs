@@ -24,6 +24,17 @@ pub(crate) fn write_stamps(count: usize) {
     }
 }
 
+/// What `yes` does, up to a number of bytes: writes without pause, 8 KiB at a time.
+pub(crate) fn write_yes(mut bytes: usize) {
+    let chunk = b"y\n".repeat(4 << 10);
+    while bytes > 0 {
+        let length = chunk.len().min(bytes);
+        // SAFETY: the bytes are readable for the length.
+        let written = unsafe { libc::write(1, chunk.as_ptr().cast(), length) };
+        bytes -= usize::try_from(written).expect("somebody reads");
+    }
+}
+
 /// Leaves the time in a file and exits right after it.
 pub(crate) fn exit_with_stamp(path: &str) -> ! {
     let file = File::options()

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 /// One line per fact.
 pub(crate) fn describe() -> String {
@@ -38,7 +40,8 @@ pub(crate) fn document(machine: &str, table: &str) -> String {
          {machine}\n\
          All contenders of a row were measured in one run, turn by turn, each in a process of its own. Ratios hold;\n\
          absolute numbers drift with the machine. A ratio of times or sizes is better when it is smaller, one of rates\n\
-         (per second) when it is greater. 99 % is the bound that the worst hundredth exceeds.\n\n\
+         (per second) when it is greater. 10 % is what the best tenth of the samples reaches, 99 % what all but the worst\n\
+         hundredth do. Ratios are those of the medians.\n\n\
          - **floor**: `posix_spawn` with file actions and no attributes, one pipe, bare `read` and `waitpid`, by libc's\n  \
            functions. It starts what procmgr starts (`/bin/sh -c`, standard input from `/dev/null`), but cleans nothing\n  \
            for the child. Beside an idle child it has two bare threads with stacks of 64 KiB.\n\
@@ -48,4 +51,62 @@ pub(crate) fn document(machine: &str, table: &str) -> String {
          - **Python subprocess**: `Popen`, reads of 64 KiB, `wait`, on the caller's thread.\n\n\
          {table}"
     )
+}
+
+/// Waits for moments in which nobody else computes, as long as there is time for it.
+///
+/// It looks before a contender's turn and not after, so that who is disturbed does not depend on who it is.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    left: Duration,
+    turns: u32,
+    disturbed: u32,
+}
+
+/// How long the whole run waits for quiet at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long it waits for one turn.
+const LOOKS: u32 = 100;
+
+impl Patience {
+    pub(crate) fn new(quick: bool) -> Self {
+        Patience {
+            left: if quick { PATIENCE / 30 } else { PATIENCE },
+            turns: 0,
+            disturbed: 0,
+        }
+    }
+
+    pub(crate) fn wait_for_quiet(&mut self) {
+        self.turns += 1;
+        for _ in 0..LOOKS {
+            if is_quiet() {
+                return;
+            }
+            if self.left.is_zero() {
+                break;
+            }
+            thread::sleep(LOOK_AGAIN);
+            self.left = self.left.saturating_sub(LOOK_AGAIN);
+        }
+        self.disturbed += 1;
+    }
+
+    pub(crate) fn tell(&self) -> String {
+        format!(
+            "{} of {} turns began while something else ran",
+            self.disturbed, self.turns
+        )
+    }
+}
+
+/// Whether this thread is the only one that runs.
+fn is_quiet() -> bool {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let running = load
+        .split(' ')
+        .nth(3)
+        .and_then(|field| field.split('/').next());
+    running.is_none_or(|running| matches!(running, "0" | "1"))
 }

@@ -27,6 +27,7 @@ use contenders::face::ThroughC;
 use contenders::floor::{Floor, Loop};
 use contenders::procmgr_rust::ThroughRust;
 use contenders::standard::Standard;
+use machine::Patience;
 use peers::Programs;
 use protocol::serve;
 use rows::Bench;
@@ -37,6 +38,7 @@ fn main() {
     match arguments[..] {
         ["contender", who] => contend(who),
         ["child-stamps", count] => child::write_stamps(count.parse().expect("a number")),
+        ["child-yes", bytes] => child::write_yes(bytes.parse().expect("a number")),
         ["child-exit", path] => child::exit_with_stamp(path),
         // What cargo bench adds, and cargo test does not.
         _ if arguments.contains(&"--bench") => compare(&arguments),
@@ -63,6 +65,7 @@ fn compare(arguments: &[&str]) {
         programs: Programs::find(),
         filter: filter.copied().unwrap_or_default().into(),
         quick: arguments.contains(&"--quick"),
+        patience: Patience::new(arguments.contains(&"--quick")),
         rows: Vec::new(),
     };
     let machine = machine::describe();
@@ -71,6 +74,7 @@ fn compare(arguments: &[&str]) {
         println!("Left out: {missing}");
     }
     bench.run();
+    let machine = format!("{machine}- {}\n", bench.patience.tell());
     if bench.rows.is_empty() {
         println!("No row has a name that contains \"{}\".", bench.filter);
         std::process::exit(1);

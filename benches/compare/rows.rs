@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use crate::machine::Patience;
 use crate::peers::{ALL, Holdings, Peer, Programs, Who};
 use crate::table::{self, Against, Goal, Line, Row, Unit};
 
@@ -30,6 +31,7 @@ pub(crate) struct Bench {
     pub(crate) filter: String,
     /// A tenth of the rounds.
     pub(crate) quick: bool,
+    pub(crate) patience: Patience,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -81,6 +83,7 @@ impl Bench {
                 warm_up(&mut small);
                 warm_up(&mut big);
                 for _ in 0..turns {
+                    self.patience.wait_for_quiet();
                     in_small.extend(small.ask(&[job, "10", NOTHING]));
                     in_big.extend(big.ask(&[job, "10", NOTHING]));
                 }
@@ -119,16 +122,14 @@ impl Bench {
         let whole = whole.map_or(DRAIN_BYTES, |bytes| bytes.parse().expect("a number"));
         let bytes = whole / turns;
         let who = [&ALL[..], &[Who::FloorPolling, Who::FloorYielding]].concat();
+        let program = own_program();
         let sources = [
-            ("/dev/zero", format!("exec head -c {bytes} /dev/zero")),
-            // head in front of it would write as slowly as it reads.
-            (
-                "yes",
-                format!("timeout --foreground 60 yes | head -c {bytes}"),
-            ),
+            ("head", format!("exec head -c {bytes} /dev/zero")),
+            // The real one has no end, and a head behind it would be what is measured.
+            ("yes", format!("exec {program} child-yes {bytes}")),
         ];
         for (name, command) in sources {
-            let name = format!("drain {} MiB of {name}", whole >> 20);
+            let name = format!("drain {} MiB from {name}", whole >> 20);
             let unit = Unit::GigabytesPerSecond {
                 bytes: bytes as f64,
             };
@@ -140,8 +141,7 @@ impl Bench {
     }
 
     fn latencies(&mut self) {
-        let program = std::env::current_exe().expect("the path of this program");
-        let program = quote(&program);
+        let program = own_program();
         let goals = vec![goal(Against::Floor, 1.3)];
         let writer = format!("exec {program} child-stamps 100");
         let name = "from a write to the return of the read";
@@ -297,6 +297,7 @@ impl Bench {
             let first = turn % peers.len();
             let (behind, front) = peers.split_at_mut(first);
             for (peer, samples) in front.iter_mut().chain(behind) {
+                self.patience.wait_for_quiet();
                 samples.extend(peer.ask(&job));
             }
         }
@@ -352,6 +353,11 @@ fn warm_up(peer: &mut Peer) {
 
 fn own(job: &[&str]) -> Vec<String> {
     job.iter().copied().map(String::from).collect()
+}
+
+/// This program as one word of a shell command.
+fn own_program() -> String {
+    quote(&std::env::current_exe().expect("the path of this program"))
 }
 
 /// A path as one word of a shell command.

@@ -150,8 +150,9 @@ impl Row {
     }
 }
 
-const HEADINGS: [&str; 7] = [
+const HEADINGS: [&str; 8] = [
     "contender",
+    "10 %",
     "median",
     "99 %",
     "to the floor",
@@ -178,6 +179,8 @@ pub(crate) fn render_row(text: &mut String, row: &Row) {
         };
         cells.push([
             line.who.name().into(),
+            // The least disturbed tenth.
+            row.unit.show(line.quantile(0.1)),
             row.unit.show(line.median()),
             // The worst hundredth, in a row of a rate too, whose samples are times.
             row.unit.show(line.quantile(0.99)),
@@ -199,14 +202,14 @@ pub(crate) fn render_row(text: &mut String, row: &Row) {
         let shown = used.iter().map(|&column| {
             let (cell, width) = (&line[column], widths[column]);
             match column {
-                0 | 6 => format!("{cell:width$}"),
+                0 | 7 => format!("{cell:width$}"),
                 _ => format!("{cell:>width$}"),
             }
         });
         let _ = writeln!(text, "| {} |", shown.collect::<Vec<_>>().join(" | "));
         if number == 0 {
             let rules = used.iter().map(|&column| match column {
-                0 | 6 => "-".repeat(widths[column]),
+                0 | 7 => "-".repeat(widths[column]),
                 _ => format!("{}:", "-".repeat(widths[column] - 1)),
             });
             let _ = writeln!(text, "| {} |", rules.collect::<Vec<_>>().join(" | "));
