@@ -6,10 +6,10 @@ use crate::peers::Who;
 use crate::table::{Against, Row, Unit};
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 330.0;
+const LEFT: f64 = 160.0;
 const BAR: f64 = 13.0;
 const GAP: f64 = 3.0;
-const ROW_GAP: f64 = 30.0;
+const ROW_GAP: f64 = 24.0;
 /// What is longer is cut, and its number says how long it is.
 const LONGEST: f64 = 3.0;
 
@@ -36,11 +36,13 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
         let against = match (row.floor(), row.go()) {
             (Some(floor), _) if floor > 0.0 => Against::Floor,
             (_, Some(go)) if go > 0.0 => Against::Go,
+            _ if row.is_beside_itself() => Against::Itself,
             _ => continue,
         };
         let what = match (against, row.unit.is_rate()) {
             (Against::Floor, false) => "of the floor, less is better",
             (Against::Floor, true) => "of the floor, more is better",
+            (Against::Itself, _) => "of the same in a small host, less is better",
             (_, false) => "of Go, less is better",
             (_, true) => "of Go, more is better",
         };

@@ -86,13 +86,24 @@ impl Line {
 }
 
 impl Row {
+    /// Whether each contender was measured beside itself in another setting, and not beside the others.
+    pub(crate) fn is_beside_itself(&self) -> bool {
+        self.lines.iter().any(|line| line.elsewhere.is_some())
+    }
+
     /// The best of the floors is the floor.
     pub(crate) fn floor(&self) -> Option<f64> {
+        if self.is_beside_itself() {
+            return None;
+        }
         let floors = self.lines.iter().filter(|line| line.who.is_floor());
         floors.map(Line::median).min_by(f64::total_cmp)
     }
 
     pub(crate) fn go(&self) -> Option<f64> {
+        if self.is_beside_itself() {
+            return None;
+        }
         let go = self.lines.iter().find(|line| line.who == Who::Go);
         go.map(Line::median)
     }
