@@ -58,10 +58,9 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
         }
         y += ROW_GAP;
     }
-    let facts: Vec<&str> = machine
-        .lines()
-        .map(|line| line.trim_start_matches("- "))
-        .collect();
+    // How quiet it was does not fit.
+    let facts = machine.lines().filter(|line| !line.contains(" turns "));
+    let facts: Vec<&str> = facts.map(|line| line.trim_start_matches("- ")).collect();
     let one = LEFT + scale(1.0);
     let (top, bottom, height) = (58.0, y - ROW_GAP, y);
     let mut head = String::new();
