@@ -191,7 +191,8 @@ impl Work<'_> {
     fn look(&mut self, groups: &HashSet<Pid>, signal: i32) -> Vec<Found> {
         let beyond = &mut self.beyond;
         let found = sweep::find(&self.targets, |one| {
-            let is_member = group_of(one.pid).is_ok_and(|group| groups.contains(&group));
+            // One that is gone by now, by the signal to its group perhaps, is in no group and was not signalled here.
+            let is_member = group_of(one.pid).map_or(true, |group| groups.contains(&group));
             if !is_member && signal != 0 {
                 beyond.insert(one.pid);
             }

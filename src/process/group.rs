@@ -6,6 +6,7 @@
 //! leader is not reaped, and not after that.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ use crate::time::Deadline;
 pub(crate) struct Group {
     number: Pid,
     /// Gone once there is no use for it. A leaf, held for one signal.
-    descriptor: Mutex<Option<PidFd>>,
+    descriptor: Mutex<Option<Arc<PidFd>>>,
 }
 
 impl Group {
@@ -30,13 +31,18 @@ impl Group {
     pub(super) fn new(leader: Pid) -> Self {
         // Without a descriptor the group is signalled by its number, as on older kernels.
         let descriptor = match signals_groups() {
-            true => PidFd::open(leader).ok(),
+            true => PidFd::open(leader).ok().map(Arc::new),
             false => None,
         };
         Group {
             number: leader,
             descriptor: Mutex::new(descriptor),
         }
+    }
+
+    /// The descriptor of the leader, if there is one.
+    pub(super) fn leader(&self) -> Option<Arc<PidFd>> {
+        self.descriptor.lock().clone()
     }
 
     /// Signals the group. The caller knows that the leader is not reaped.

@@ -68,7 +68,7 @@ impl Process {
 
     fn wait_until(&self, timeout: Option<Duration>) -> Result<(bool, Status), Error> {
         self.0.check_host()?;
-        let ended = self.0.life.wait(timeout.into()).is_some();
+        let ended = self.0.wait(timeout.into()).is_some();
         Ok((ended, self.0.status()))
     }
 

@@ -12,7 +12,7 @@ mod group;
 mod handle;
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -21,15 +21,15 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Step};
 use crate::id::Id;
-use crate::life::{Asked, Life};
+use crate::life::{Asked, End, Life};
 use crate::output::{Lookout, Output, Sizes};
 use crate::reader::{self, Attended, Orders};
 use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep::{self, Sight};
-use crate::sys::child::{Pid, Presence, presence};
-use crate::sys::descriptor::Wake;
+use crate::sys::child::{Child, Pid, Presence, presence};
+use crate::sys::descriptor::{PollFd, Wake, poll};
 use crate::sys::signal::KILL;
 use crate::threads::{Pool, Worker};
 use crate::time::Deadline;
@@ -186,7 +186,12 @@ impl Inner {
                 reader::run(sources, &wake, &Attendance(&guard.0));
             });
             let process = &guard.0;
-            reaper::run(process.pid, &process.life, move || {
+            let descriptor = process.group.leader();
+            let leader = match &descriptor {
+                Some(descriptor) => Child::Descriptor(descriptor.as_fd()),
+                None => Child::Number(process.pid),
+            };
+            reaper::run(leader, &process.life, move || {
                 to_drain.iter().for_each(|source| source.drain());
             });
         });
@@ -242,6 +247,47 @@ impl Inner {
 
     fn output_open(&self) -> bool {
         self.outputs.iter().any(|output| output.is_open())
+    }
+
+    /// Waits for the end; `None` when the deadline comes first.
+    ///
+    /// The exit wakes the reaper, and whoever waits for the reaper is woken second, which takes twice as long. So a caller
+    /// waits for the exit itself, where a descriptor tells of it, and does the reaper's work if it is there first.
+    fn wait(&self, deadline: Deadline) -> Option<End> {
+        if self.life.now().is_none() && !deadline.passed() {
+            self.wait_for_exit(deadline);
+        }
+        self.life.wait(deadline)
+    }
+
+    fn wait_for_exit(&self, deadline: Deadline) {
+        let Some(descriptor) = self.group.leader() else {
+            return;
+        };
+        let mut set = [PollFd::readable(descriptor.as_fd())];
+        while !set[0].has_input() {
+            if deadline.passed() || poll(&mut set, deadline.left()).is_err() {
+                return;
+            }
+        }
+        let leader = Child::Descriptor(descriptor.as_fd());
+        if presence(leader) == Presence::Zombie {
+            reaper::end(leader, true, &self.life, || {
+                let sources: Vec<_> = {
+                    let desk = self.desk.lock();
+                    desk.sources.iter().filter_map(Weak::upgrade).collect()
+                };
+                sources.iter().for_each(|source| source.drain());
+            });
+            self.tell_outputs();
+        }
+    }
+
+    /// Tells who follows an output that the process has ended.
+    fn tell_outputs(&self) {
+        self.outputs
+            .iter()
+            .for_each(|output| output.process_ended());
     }
 
     /// Refuses to work in a forked copy of the host, before any lock is touched: it may be held for ever there.
@@ -311,7 +357,7 @@ impl Inner {
         ask: impl FnOnce(&mut Asked),
     ) -> Option<std::io::Result<()>> {
         self.life
-            .while_running(|asked| match presence(self.pid) {
+            .while_running(|asked| match presence(Child::Number(self.pid)) {
                 Presence::Gone => self.group.signal_certain(number),
                 Presence::Zombie => Some(self.group.signal_pinned(number)),
                 Presence::Alive => {
@@ -343,9 +389,7 @@ impl Inner {
         // Does nothing but after a defect: whoever waits must not wait for ever.
         self.life.end(|| (State::Lost, Usage::default()));
         // After the end, so that a reader that is told of it finds it.
-        self.outputs
-            .iter()
-            .for_each(|output| output.process_ended());
+        self.tell_outputs();
         {
             let mut desk = self.desk.lock();
             if desk.limit != Deadline::NEVER {

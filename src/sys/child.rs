@@ -1,10 +1,11 @@
-//! A child of ours, by its pid: signalling its group, waiting for its exit, reaping it.
+//! A child of ours: signalling its group, waiting for its exit, reaping it.
 //!
 //! Between the spawn and [`reap`] the pid and the group number cannot be used for anything else, because the child, or
 //! its zombie, holds them. Who calls [`signal_group`] must know that [`reap`] has not happened.
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -14,9 +15,18 @@ use super::{check, retry};
 /// A process id.
 pub(crate) type Pid = libc::pid_t;
 
-/// What the kernel says of a child when it is reaped.
+/// A child of ours, by what we have of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Child<'a> {
+    /// Certain, whoever reaps it.
+    Descriptor(BorrowedFd<'a>),
+    /// Certain while nobody has reaped it; after that it may be another child's.
+    Number(Pid),
+}
+
+/// What the kernel says of a child that has exited.
 #[derive(Debug)]
-pub(crate) struct Reaped {
+pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
     pub(crate) user: Duration,
     pub(crate) system: Duration,
@@ -25,9 +35,9 @@ pub(crate) struct Reaped {
 
 /// Blocks until the child has exited, and leaves it to be reaped.
 ///
-/// `ECHILD` means that nobody can know its status any more: somebody else reaped it, or the host ignores SIGCHLD.
-pub(crate) fn wait_exit(pid: Pid) -> io::Result<()> {
-    wait_id(pid, libc::WEXITED | libc::WNOWAIT).map(drop)
+/// `ECHILD` means that nobody can know its status any more: somebody reaped it, or the host ignores SIGCHLD.
+pub(crate) fn wait_exit(child: Child<'_>) -> io::Result<()> {
+    wait_id(child, libc::WEXITED | libc::WNOWAIT).map(drop)
 }
 
 /// Whether a child that we have not reaped can be signalled by its number.
@@ -42,41 +52,65 @@ pub(crate) enum Presence {
 }
 
 /// Looks at the child without waiting and without reaping it.
-pub(crate) fn presence(pid: Pid) -> Presence {
-    match wait_id(pid, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) {
-        Ok(false) => Presence::Alive,
-        Ok(true) => Presence::Zombie,
+pub(crate) fn presence(child: Child<'_>) -> Presence {
+    match wait_id(child, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) {
+        Ok(None) => Presence::Alive,
+        Ok(Some(_)) => Presence::Zombie,
         Err(_) => Presence::Gone,
     }
 }
 
-fn wait_id(pid: Pid, options: libc::c_int) -> io::Result<bool> {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    retry(|| {
-        // SAFETY: `info` is valid memory for one siginfo_t, and waitid writes nothing else.
-        check(unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), options) })
-    })?;
-    // SAFETY: all zeroes is a valid siginfo_t; waitid fills it when it finds a child, and si_pid is then set.
-    Ok(unsafe { info.assume_init().si_pid() } != 0)
-}
-
 /// Takes the status of an exited child; from here on its pid may be used for another process. Does not block after
 /// [`wait_exit`] has returned without error.
-pub(crate) fn reap(pid: Pid) -> io::Result<Reaped> {
-    let mut status = 0;
+pub(crate) fn reap(child: Child<'_>) -> io::Result<Exit> {
+    let exit = wait_id(child, libc::WEXITED)?;
+    exit.ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+}
+
+/// `None` if the child has not exited and the options say not to wait for that.
+fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
+    let (kind, number) = match child {
+        Child::Descriptor(descriptor) => (libc::P_PIDFD, descriptor.as_raw_fd()),
+        Child::Number(pid) => (libc::P_PID, pid),
+    };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     retry(|| {
-        // SAFETY: both pointers are to valid memory of the right types, and wait4 writes nothing else.
-        check(unsafe { libc::wait4(pid, &mut status, 0, usage.as_mut_ptr()) })
+        // SAFETY: both pointers are to valid memory of the right types, and the system call writes nothing else. The C
+        // library's function gives everything but the usage, and wait4 takes no descriptor.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                kind,
+                number,
+                info.as_mut_ptr(),
+                options,
+                usage.as_mut_ptr(),
+            )
+        };
+        check(if result == -1 { -1 } else { 0 })
     })?;
-    // SAFETY: all zeroes is a valid rusage, and wait4 has filled it.
-    let usage = unsafe { usage.assume_init() };
-    Ok(Reaped {
+    // SAFETY: all zeroes is a valid siginfo_t and a valid rusage; waitid fills both when it finds a child that has exited,
+    // and the fields of a SIGCHLD are then set.
+    let (info, usage, pid, status) = unsafe {
+        let info = info.assume_init();
+        (info, usage.assume_init(), info.si_pid(), info.si_status())
+    };
+    if pid == 0 {
+        return Ok(None);
+    }
+    // In the form in which wait4 has it.
+    let status = match info.si_code {
+        libc::CLD_EXITED => (status & 0xff) << 8,
+        libc::CLD_DUMPED => status | 0x80,
+        _ => status,
+    };
+    Ok(Some(Exit {
         status: ExitStatus::from_raw(status),
         user: duration(usage.ru_utime),
         system: duration(usage.ru_stime),
         max_rss_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
-    })
+    }))
 }
 
 fn duration(time: libc::timeval) -> Duration {
