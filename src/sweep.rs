@@ -81,10 +81,8 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
         // Those with the highest numbers are most likely to be gone soon.
         new.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
         new.retain(|pid| look.at(*pid) == Seen::Hollow);
-        for _ in 0..HOLLOW_LOOKS {
-            if new.is_empty() {
-                break;
-            }
+        let deadline = Deadline::after(HOLLOW_PATIENCE);
+        while !new.is_empty() && !deadline.passed() {
             let _ = poll(&mut [], Some(HOLLOW_PAUSE));
             new.retain(|pid| look.at(*pid) == Seen::Hollow);
         }
@@ -112,10 +110,32 @@ fn check_table() -> io::Result<()> {
 /// How often it is listed who runs, on a system where something is started all the time.
 const LISTINGS: usize = 50;
 
-/// How often, and how far apart, processes without any environment are looked at again. A process has none for some tenths
-/// of a millisecond while it executes another program.
-const HOLLOW_LOOKS: usize = 10;
+/// More than most environments have.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// How often an environment that does not end like one is read again.
+const CUT_LOOKS: usize = 3;
+
+/// For how long, and how far apart, processes that execute a program are looked at again. That takes some tenths of a
+/// millisecond in which they show no environment; but where more run than there are processors, one may be put aside in
+/// the midst of it.
+const HOLLOW_PATIENCE: Duration = Duration::from_millis(500);
 const HOLLOW_PAUSE: Duration = Duration::from_micros(200);
+
+/// Whether a process that shows no environment may do so for a moment only: it executes a program, or has just done so.
+fn is_executing(pid: Pid) -> bool {
+    let Ok(line) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // The name, in parentheses, may hold anything. The list begins with the blank before the state, which is field 3.
+    let mut fields = line.rsplit_once(')').map_or("", |both| both.1).split(' ');
+    // The kernel makes the environment first, whose begin and end are fields 50 and 51, and then says where the code is,
+    // which is field 26.
+    let code = fields.nth(26 - 2).unwrap_or_default();
+    let begin = fields.nth(50 - 26 - 1).unwrap_or_default();
+    let end = fields.next().unwrap_or_default();
+    code == "0" || begin != end
+}
 
 struct Look<'a, W, E> {
     wanted: &'a W,
@@ -164,9 +184,18 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
 
     /// Whether the process with this pid is wanted; `None` if that cannot be said now.
     fn is_wanted(&mut self, pid: Pid) -> Option<bool> {
-        self.buffer.clear();
-        let environment = File::open(format!("/proc/{pid}/environ"));
-        let read = environment.and_then(|mut file| file.read_to_end(&mut self.buffer));
+        let mut read = self.read_environment(pid);
+        // One that does not end like one may have been cut off in the midst, or be what a program has made of it.
+        for _ in 0..CUT_LOOKS {
+            if matches!(self.buffer.last(), None | Some(0)) {
+                break;
+            }
+            let before = std::mem::take(&mut self.buffer);
+            read = self.read_environment(pid);
+            if self.buffer == before {
+                break;
+            }
+        }
         let refused = read.is_err();
         if read.is_err_and(|error| self.is_exhausted(error)) {
             return Some(false);
@@ -178,8 +207,8 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
             match program() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
                 _ if self.wanted.wants(None, group) => return Some(true),
-                // Not ours to look at.
-                _ if refused => return Some(false),
+                // Not ours to look at, or without any environment.
+                _ if refused || !is_executing(pid) => return Some(false),
                 _ => return None,
             }
         }
@@ -191,6 +220,30 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
 }
 
 impl<W, E> Look<'_, W, E> {
+    /// Reads the environment of a process, in one piece: when it executes a program between two reads, the rest of what it
+    /// had before is gone, which looks like the end.
+    fn read_environment(&mut self, pid: Pid) -> io::Result<()> {
+        self.buffer.clear();
+        let mut file = File::open(format!("/proc/{pid}/environ"))?;
+        let mut used = 0;
+        loop {
+            if used == self.buffer.len() {
+                self.buffer.resize(used + PIECE_BYTES.max(used), 0);
+            }
+            match file.read(&mut self.buffer[used..]) {
+                Ok(0) => break,
+                Ok(count) => used += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.buffer.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.buffer.truncate(used);
+        Ok(())
+    }
+
     /// Whether this is an error that says nothing of the process, and is to be told.
     fn is_exhausted(&mut self, error: io::Error) -> bool {
         let failure = error.raw_os_error().map(sys::failure);
