@@ -8,6 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use crate::output::{Filled, Lookout, Output, Sighting};
 use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
@@ -19,6 +20,10 @@ const READS_IN_A_ROW: usize = 64;
 /// How often an empty pipe that had data just now is tried again before the thread sleeps: the writer is most likely
 /// about to write, and a sleep and a wake-up cost more than its next write takes.
 const YIELDS: usize = 5;
+
+/// How long bytes are left to a caller that looks out for them and was woken by them too. If the reader took them, it would
+/// have to wake the caller a second time.
+const COURTESY: Duration = Duration::from_micros(50);
 
 /// A pipe and the output that it goes to.
 #[derive(Debug)]
@@ -99,6 +104,15 @@ impl Source {
     }
 
     fn turn(&self) -> Turn {
+        if self.output.is_watched() {
+            let deadline = Deadline::after(COURTESY);
+            while !deadline.passed() {
+                thread::yield_now();
+                if !self.output.is_watched() {
+                    return Turn::Empty;
+                }
+            }
+        }
         let mut yields = YIELDS;
         for _ in 0..READS_IN_A_ROW {
             match self.fill(false) {

@@ -18,6 +18,7 @@ mod text;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -104,6 +105,8 @@ pub struct Truncation {
 
 /// One stream of a process.
 pub(crate) struct Output {
+    /// Whether a caller keeps a lookout, for who wants to know it without the lock.
+    watched: AtomicBool,
     /// Protects the kept bytes and the flags. A leaf: nothing is locked while it is held.
     inner: Mutex<Inner>,
     /// Signalled, with `inner`, when bytes came, the process ended or the stream ended.
@@ -156,6 +159,7 @@ pub(crate) trait Notify: Send + Sync {
 impl Output {
     pub(crate) fn new(sizes: Sizes) -> Self {
         Output {
+            watched: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 store: Store::new(sizes.head, sizes.tail, sizes.lossless),
                 open: true,
@@ -298,7 +302,9 @@ impl Output {
         deadline: Deadline,
     ) -> Option<Arc<dyn Lookout>> {
         inner.lookout = Some(Arc::clone(&lookout));
+        self.watched.store(true, Ordering::Relaxed);
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
+        self.watched.store(false, Ordering::Relaxed);
         inner.lookout = None;
         match seen {
             Sighting::Nothing => Some(lookout),
@@ -317,6 +323,11 @@ impl Output {
                 _ => None,
             },
         }
+    }
+
+    /// Whether a caller keeps a lookout, at about this moment.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
     }
 
     /// The bounded text of what has come by now.
