@@ -125,7 +125,10 @@ impl Source {
                         yields += 1;
                         thread::yield_now();
                     }
-                    io::ErrorKind::WouldBlock => return Turn::Empty,
+                    io::ErrorKind::WouldBlock => {
+                        self.output.cool();
+                        return Turn::Empty;
+                    }
                     // Nothing more can come from a descriptor that cannot be read.
                     _ => return Turn::Closed,
                 },

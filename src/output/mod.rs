@@ -208,6 +208,11 @@ impl Output {
         self.tell(inner);
     }
 
+    /// There is nothing to read for now.
+    pub(crate) fn cool(&self) {
+        self.inner.lock().store.cool();
+    }
+
     /// Nobody will write any more. False if that was known.
     pub(crate) fn close(&self) -> bool {
         let mut inner = self.inner.lock();

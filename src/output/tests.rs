@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::store::{Filled, Store};
+use super::store::{Filled, HOT_RING, Store};
 use super::{Output, ReadOptions, ReadState, Sizes, Snapshot, Truncation};
 use crate::time::Deadline;
 
@@ -201,7 +201,10 @@ proptest! {
             assert_eq!(store.total(), total as u64);
             look_at_kept(&store, &NOISE[..total], head, tail);
         }
+        assert!(held(&store) <= head + tail.max(HOT_RING), "more memory than a hot stream may take");
+        store.cool();
         assert!(held(&store) <= head + tail, "more memory than allowed");
+        look_at_kept(&store, &NOISE[..total], head, tail);
 
         store.shrink();
         let gone = gap(total, head, tail);
@@ -403,8 +406,49 @@ fn only_a_lossless_store_grows_beyond_its_tail() {
         assert_eq!(store.total(), 5000);
         let gone = gap(5000, head, tail);
         look(&store, &NOISE[..5000], &gone, gone.start as u64, 5000);
+        store.cool();
         assert!(held(&store) <= head + tail, "head {head}, tail {tail}");
     }
+}
+
+/// How much a read may take now.
+fn room(store: &mut Store) -> usize {
+    let mut room = 0;
+    let filled = store.fill(false, |pieces| {
+        room = pieces.iter().map(|piece| piece.len()).sum();
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    assert!(filled.is_err());
+    room
+}
+
+#[test]
+fn a_hot_stream_is_read_in_larger_pieces_and_keeps_no_more() {
+    let (head, tail) = (100, 5_000);
+    let mut store = Store::new(head, tail, false);
+    let mut total = 0;
+    while total < 10_000 {
+        put(&mut store, false, &NOISE[total..total + 50]);
+        total += 50;
+    }
+    for length in [tail, HOT_RING, 1] {
+        let expected = if length == tail { tail } else { HOT_RING };
+        assert_eq!(room(&mut store), expected, "before {length}");
+        put(&mut store, false, &NOISE[total..total + length]);
+        total += length;
+        look(
+            &store,
+            &NOISE[..total],
+            &gap(total, head, tail),
+            head as u64,
+            total,
+        );
+        look_at_kept(&store, &NOISE[..total], head, tail);
+    }
+    store.cool();
+    assert_eq!(held(&store), head + tail);
+    look_at_kept(&store, &NOISE[..total], head, tail);
+    assert_eq!(room(&mut store), tail);
 }
 
 /// A read that claims more than there was room for is not believed.
