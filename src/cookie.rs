@@ -147,13 +147,17 @@ impl Cookie {
 
     /// The cookie in an environment in the kernel's form: `NAME=VALUE` and a NUL, one after another.
     pub(crate) fn find(environment: &[u8]) -> Option<Self> {
-        // Most processes of a system have none.
-        memchr::memmem::find(environment, b"PROCMGR_ID=")?;
         let value = |name: &str| {
-            environment.split(|byte| *byte == 0).find_map(|variable| {
-                let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-                std::str::from_utf8(value).ok()
-            })
+            // Most environments have none: each byte is looked at once for it, and not one after the other.
+            let name = name.as_bytes();
+            let starts = memchr::memmem::find_iter(environment, name);
+            let mut values = starts.filter_map(|start| {
+                let is_name = start == 0 || environment[start - 1] == 0;
+                let value = environment[start + name.len()..].strip_prefix(b"=")?;
+                let end = memchr::memchr(0, value).unwrap_or(value.len());
+                is_name.then_some(&value[..end])
+            });
+            std::str::from_utf8(values.next()?).ok()
         };
         Some(Cookie {
             id: value(ID_VARIABLE)?.parse().ok()?,

@@ -44,20 +44,36 @@ pub(crate) trait Wanted {
 }
 
 /// What a look found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sight {
     pub(crate) found: Vec<Found>,
     /// Why some processes could not be looked at, which may be wanted too: there was no descriptor, or no memory, to be
     /// had for that. Those that were found hold descriptors, so another look after their end may see more.
     pub(crate) unseen: Option<io::Error>,
+    /// The number that the kernel gave last before all were looked at, if it was still the last one after that, and all could
+    /// be looked at.
+    number: Option<String>,
+}
+
+impl Sight {
+    /// Whether it is certain that no process was made since the look began: then those that were found are all there are.
+    pub(crate) fn is_still_all(&self) -> bool {
+        self.number.is_some() && last_number() == self.number
+    }
+
+    /// What could not be looked at, for whoever remembers that.
+    pub(crate) fn take_unseen(&mut self) -> Option<io::Error> {
+        self.unseen.take()
+    }
 }
 
 /// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
 /// has little time to be another one. Fails if there is nothing to look through.
 ///
 /// The kernel lists who runs at the beginning, and whoever forks and exits while the others are looked at is gone when it is
-/// looked at, and its child not in the list. So it is listed again until there is nobody new: then each process that runs
-/// was looked at, and a look that finds nobody is certain.
+/// looked at, and its child not in the list. So it is listed again until nobody was made meanwhile, which the kernel tells by
+/// the number that it gave last, or until there is nobody new: then each process that runs was looked at, and a look that
+/// finds nobody is certain.
 pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Sight> {
     check_table()?;
     let mut look = Look {
@@ -66,9 +82,12 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
         found: Vec::new(),
         unseen: None,
         buffer: Vec::new(),
+        used: 0,
     };
     let mut seen = HashSet::new();
+    let mut number = None;
     for _ in 0..LISTINGS {
+        let before = last_number();
         let mut new = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
@@ -86,9 +105,14 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
             let _ = poll(&mut [], Some(HOLLOW_PAUSE));
             new.retain(|pid| look.at(*pid) == Seen::Hollow);
         }
+        if before.is_some() && last_number() == before {
+            number = before;
+            break;
+        }
     }
     Ok(Sight {
         found: look.found,
+        number: number.filter(|_| look.unseen.is_none()),
         unseen: look.unseen,
     })
 }
@@ -105,6 +129,12 @@ fn check_table() -> io::Result<()> {
         Some(number) if number != own => Err(sys::not_found()),
         _ => Ok(()),
     }
+}
+
+/// The number that the kernel gave last to a process or thread, in our pid namespace; `None` if it does not tell. It comes
+/// to the same one again only after a whole round of all numbers.
+fn last_number() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/ns_last_pid").ok()
 }
 
 /// How often it is listed who runs, on a system where something is started all the time.
@@ -142,7 +172,10 @@ struct Look<'a, W, E> {
     each: E,
     found: Vec<Found>,
     unseen: Option<io::Error>,
+    /// What was read last, and room for more.
     buffer: Vec<u8>,
+    /// How many bytes of the buffer that is.
+    used: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -187,12 +220,12 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         let mut read = self.read_environment(pid);
         // One that does not end like one may have been cut off in the midst, or be what a program has made of it.
         for _ in 0..CUT_LOOKS {
-            if matches!(self.buffer.last(), None | Some(0)) {
+            if matches!(self.environment().last(), None | Some(0)) {
                 break;
             }
-            let before = std::mem::take(&mut self.buffer);
+            let before = self.environment().to_vec();
             read = self.read_environment(pid);
-            if self.buffer == before {
+            if self.environment() == before {
                 break;
             }
         }
@@ -202,7 +235,7 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         }
         let program = || fs::read_link(format!("/proc/{pid}/exe"));
         let group = group_of(pid).ok();
-        if self.buffer.is_empty() {
+        if self.environment().is_empty() {
             // Threads of the kernel have no program, and neither has one that has exited, or is about to.
             match program() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
@@ -214,34 +247,42 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         }
         Some(
             self.wanted
-                .wants(Cookie::find(&self.buffer).as_ref(), group),
+                .wants(Cookie::find(self.environment()).as_ref(), group),
         )
     }
 }
 
 impl<W, E> Look<'_, W, E> {
+    /// The environment that was read last.
+    fn environment(&self) -> &[u8] {
+        &self.buffer[..self.used]
+    }
+
     /// Reads the environment of a process, in one piece: when it executes a program between two reads, the rest of what it
     /// had before is gone, which looks like the end.
     fn read_environment(&mut self, pid: Pid) -> io::Result<()> {
-        self.buffer.clear();
+        self.used = 0;
         let mut file = File::open(format!("/proc/{pid}/environ"))?;
-        let mut used = 0;
         loop {
-            if used == self.buffer.len() {
-                self.buffer.resize(used + PIECE_BYTES.max(used), 0);
+            if self.used == self.buffer.len() {
+                self.buffer
+                    .resize(self.used + PIECE_BYTES.max(self.used), 0);
             }
-            match file.read(&mut self.buffer[used..]) {
-                Ok(0) => break,
-                Ok(count) => used += count,
+            match file.read(&mut self.buffer[self.used..]) {
+                Ok(count) => {
+                    self.used += count;
+                    // The kernel gives all that there is room for.
+                    if self.used < self.buffer.len() {
+                        return Ok(());
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.buffer.clear();
+                    self.used = 0;
                     return Err(error);
                 }
             }
         }
-        self.buffer.truncate(used);
-        Ok(())
     }
 
     /// Whether this is an error that says nothing of the process, and is to be told.

@@ -34,7 +34,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Pool {
     /// Protects the list of threads.
     inner: Mutex<Inner>,
-    /// Signalled, with `inner`, when a thread of a closed pool leaves.
+    /// Signalled, with `inner`, when the last thread of a closed pool leaves.
     left: Condvar,
 }
 
@@ -191,19 +191,24 @@ impl Pool {
     fn leave(&self, number: u64) {
         let mut inner = self.inner.lock();
         inner.alive -= 1;
-        if inner.closed {
-            self.left.notify_all();
-        } else {
+        if !inner.closed {
             inner.handles.remove(&number);
+        } else if inner.alive == 0 {
+            self.left.notify_all();
         }
     }
 
     /// Lets the idle threads leave, and each other one after its job; waits for them until the deadline. True if none
     /// is left.
     pub(crate) fn close(&self, deadline: Deadline) -> bool {
+        let idle = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            std::mem::take(&mut inner.idle)
+        };
+        // Each of them is woken by this, and needs the lock to leave.
+        drop(idle);
         let mut inner = self.inner.lock();
-        inner.closed = true;
-        inner.idle.clear();
         while inner.alive > 0 && !deadline.passed() {
             match deadline.instant() {
                 Some(at) => drop(self.left.wait_until(&mut inner, at)),

@@ -13,7 +13,7 @@ use crate::cookie::Cookie;
 use crate::error::Error;
 use crate::id::Id;
 use crate::status::EndedBy;
-use crate::sweep::{self, Found, Wanted};
+use crate::sweep::{self, Sight, Wanted};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::descriptor::poll;
@@ -124,20 +124,23 @@ impl Work<'_> {
     /// TERM to everything, once. True if nothing was left before the deadline.
     fn ask(&mut self, by: EndedBy, deadline: Deadline) -> bool {
         let groups = self.signal_groups(by, TERM);
-        self.look(&groups, TERM);
+        let mut sight = self.look(&groups, TERM);
         for process in self.processes {
             if process.life.wait(deadline).is_none() {
                 return false;
             }
         }
         loop {
-            // Nobody is told twice: a second TERM means "at once" to many programs.
-            let left = self.look(&groups, 0);
-            if left.is_empty() && !self.groups_have_members() {
+            if !self.wait_for_end(&sight, deadline) {
+                return false;
+            }
+            if sight.is_still_all() {
                 return true;
             }
-            if !self.wait_for_end(&left, deadline) {
-                return false;
+            // Nobody is told twice: a second TERM means "at once" to many programs.
+            sight = self.look(&groups, 0);
+            if sight.found.is_empty() && !self.groups_have_members() {
+                return true;
             }
         }
     }
@@ -151,11 +154,11 @@ impl Work<'_> {
             .filter(|process| process.life.wait(deadline).is_none())
             .count();
         // One look without a find is enough where there was nothing to find. Where there was, another one makes sure
-        // that it had not just then become a new process with a lower number.
+        // that it had not just then become a new process with a lower number, unless none was made since.
         let mut looks = 1;
         loop {
-            let left = self.look(&groups, KILL);
-            if left.is_empty() && !self.groups_have_members() {
+            let sight = self.look(&groups, KILL);
+            if sight.found.is_empty() && !self.groups_have_members() {
                 looks -= 1;
                 if looks == 0 || deadline.passed() {
                     return stuck;
@@ -163,10 +166,13 @@ impl Work<'_> {
                 continue;
             }
             if deadline.passed() {
-                return left.len().max(stuck);
+                return sight.found.len().max(stuck);
             }
             looks = 2;
-            self.wait_for_end(&left, Deadline::after(ROUND).min(deadline));
+            let ended = self.wait_for_end(&sight, Deadline::after(ROUND).min(deadline));
+            if ended && sight.is_still_all() {
+                return stuck;
+            }
         }
     }
 
@@ -188,7 +194,7 @@ impl Work<'_> {
     }
 
     /// Looks for all that is left, and signals what is not in one of the groups; to be killed, members of these too.
-    fn look(&mut self, groups: &HashSet<Pid>, signal: i32) -> Vec<Found> {
+    fn look(&mut self, groups: &HashSet<Pid>, signal: i32) -> Sight {
         let beyond = &mut self.beyond;
         let found = sweep::find(&self.targets, |one| {
             // One that is gone by now, by the signal to its group perhaps, is in no group and was not signalled here.
@@ -204,12 +210,15 @@ impl Work<'_> {
             }
         });
         // Without a process table to look through there is nobody to be found, but in the groups.
-        let (found, blind) = match found {
-            Ok(sight) => (sight.found, sight.unseen),
-            Err(error) => (Vec::new(), Some(error)),
+        let (sight, blind) = match found {
+            Ok(mut sight) => {
+                let unseen = sight.take_unseen();
+                (sight, unseen)
+            }
+            Err(error) => (Sight::default(), Some(error)),
         };
         self.blind = blind;
-        found
+        sight
     }
 
     /// Whether a group has members although none can be looked for.
@@ -220,12 +229,12 @@ impl Work<'_> {
 
     /// Waits until all of them have ended, or the deadline, which it says by false. Members of groups that cannot be
     /// looked for give no sign; they are looked at again after a while.
-    fn wait_for_end(&self, found: &[Found], deadline: Deadline) -> bool {
-        if found.is_empty() {
+    fn wait_for_end(&self, sight: &Sight, deadline: Deadline) -> bool {
+        if sight.found.is_empty() && self.groups_have_members() {
             let _ = poll(&mut [], deadline.min(Deadline::after(ROUND)).left());
             return !deadline.passed();
         }
-        sweep::wait_for_end(found, deadline)
+        sweep::wait_for_end(&sight.found, deadline)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::reader::{self, Attended, Orders};
 use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
-use crate::sweep::{self, Sight};
+use crate::sweep;
 use crate::sys::child::{Child, Pid, Presence, presence};
 use crate::sys::descriptor::{PollFd, Wake, poll};
 use crate::sys::signal::KILL;
@@ -312,32 +312,25 @@ impl Inner {
         let told = sweep::find(&Targets::new(this, None), |survivor| {
             survivor.signal(number)
         });
-        let unseen = match told {
-            Ok(Sight {
-                found,
-                unseen: None,
-            }) => {
-                return match found.is_empty() {
-                    true => Err(Error::NotRunning { id: self.id }),
-                    false => Ok(()),
-                };
-            }
-            Ok(Sight {
-                found,
-                unseen: Some(error),
-            }) if !found.is_empty() => error,
-            // Nobody was told yet, so the group may be, which is better than nothing.
-            Ok(Sight {
-                unseen: Some(error),
-                ..
-            })
-            | Err(error) => match self.group.signal_certain(number) {
-                Some(Ok(())) => return Ok(()),
-                _ => error,
-            },
+        let (is_told, unseen) = match told {
+            Ok(sight) => (!sight.found.is_empty(), sight.unseen),
+            Err(error) => (false, Some(error)),
         };
-        let what = "cannot look for all that is left of the process";
-        Err(Error::io(what, unseen))
+        // Where nobody was told, the group may be, which is better than nothing.
+        let tells_group = || {
+            self.group
+                .signal_certain(number)
+                .is_some_and(|sent| sent.is_ok())
+        };
+        match unseen {
+            None if is_told => Ok(()),
+            None => Err(Error::NotRunning { id: self.id }),
+            Some(_) if !is_told && tells_group() => Ok(()),
+            Some(error) => {
+                let what = "cannot look for all that is left of the process";
+                Err(Error::io(what, error))
+            }
+        }
     }
 
     /// Asks the group for its end on somebody's behalf. False if the leader has ended before.
