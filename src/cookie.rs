@@ -115,15 +115,6 @@ impl FromStr for Origin {
 }
 
 impl Cookie {
-    /// What a process of this host carries.
-    pub(crate) fn new(id: Id, origin: Origin, ancestors: &[Id]) -> Self {
-        Cookie {
-            id,
-            origin: Some(origin),
-            ancestors: ancestors.to_vec(),
-        }
-    }
-
     /// The processes that this program itself was started in, the nearest last.
     pub(crate) fn own_ancestors() -> Vec<Id> {
         let text = |name| std::env::var(name).unwrap_or_default();
@@ -132,14 +123,11 @@ impl Cookie {
         ancestors
     }
 
-    /// The variables that carry it.
-    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
-        let mut variables = vec![(ID_VARIABLE, self.id.to_string())];
-        if let Some(origin) = &self.origin {
-            variables.push((HOST_VARIABLE, origin.value()));
-        }
-        if !self.ancestors.is_empty() {
-            let texts: Vec<_> = self.ancestors.iter().map(Id::to_string).collect();
+    /// The variables that carry it, but for [`ID_VARIABLE`]: those that all processes of a manager have in common.
+    pub(crate) fn common(origin: Origin, ancestors: &[Id]) -> Vec<(&'static str, String)> {
+        let mut variables = vec![(HOST_VARIABLE, origin.value())];
+        if !ancestors.is_empty() {
+            let texts: Vec<_> = ancestors.iter().map(Id::to_string).collect();
             variables.push((ANCESTORS_VARIABLE, texts.join(",")));
         }
         variables
@@ -187,10 +175,18 @@ mod tests {
             host: Host::own(),
         };
         assert!(origin.host.is_some_and(|host| !host.is_gone()));
-        let cookie = Cookie::new(Id::random(), origin, &[Id::random(), Id::random()]);
+        let cookie = Cookie {
+            id: Id::random(),
+            origin: Some(origin),
+            ancestors: vec![Id::random(), Id::random()],
+        };
         let mut environment = b"NOT_PROCMGR_ID=x\0A=PROCMGR_ID=b\0".to_vec();
         assert_eq!(Cookie::find(&environment), None);
-        for (name, value) in cookie.variables() {
+        let id = [(ID_VARIABLE, cookie.id.to_string())];
+        for (name, value) in id
+            .into_iter()
+            .chain(Cookie::common(origin, &cookie.ancestors))
+        {
             environment.extend(name.as_bytes());
             environment.push(b'=');
             environment.extend(value.as_bytes());

@@ -11,14 +11,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::{Config, Environment};
-use crate::cookie::{ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE};
+use crate::cookie::{ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE, Origin};
+use crate::id::Id;
 use crate::request::check_variable;
 use crate::sys::texts::Texts;
 
-/// What a manager's processes begin with: its fixed environment, or the host's when the manager was opened. `None` where a
-/// hook makes another one for each start.
+/// What a manager's processes begin with.
 #[derive(Debug)]
-pub(crate) struct Base(Option<Texts>);
+pub(crate) struct Base {
+    /// The manager's fixed environment, or the host's when the manager was opened, with the marks. `None` where a hook makes
+    /// another one for each start.
+    shared: Option<Texts>,
+    /// Who started them.
+    marks: Vec<(&'static str, String)>,
+}
 
 /// The environment of one process, as `NAME=VALUE` each.
 #[derive(Debug)]
@@ -30,19 +36,22 @@ pub(crate) struct Block<'a> {
 }
 
 impl Base {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Id]) -> Self {
+        let marks = Cookie::common(origin, ancestors);
         let texts = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
             let mut texts = Texts::default();
             variables
                 .filter(|(name, _)| !is_cookie(name))
                 .for_each(|(name, value)| push(&mut texts, &name, &value));
+            push_marks(&mut texts, &marks);
             Some(texts)
         };
-        Base(match (&config.environment_hook, &config.environment) {
+        let shared = match (&config.environment_hook, &config.environment) {
             (Some(_), _) => None,
             (None, Some(fixed)) => texts(&mut fixed.clone().into_iter()),
             (None, None) => texts(&mut std::env::vars_os()),
-        })
+        };
+        Base { shared, marks }
     }
 
     /// The environment for one process. Later wins: the base, the manager's hook, the request's variables, the owner, the
@@ -52,7 +61,7 @@ impl Base {
         config: &Config,
         variables: &[(OsString, OsString)],
         owner: Option<&OsStr>,
-        cookie: &Cookie,
+        id: Id,
     ) -> Block<'_> {
         let mut own: BTreeMap<&OsStr, &OsStr> = variables
             .iter()
@@ -62,21 +71,21 @@ impl Base {
         if let (Some(name), Some(owner)) = (&config.owner_variable, owner) {
             own.insert(name, owner);
         }
-        let base = match &self.0 {
+        let base = match &self.shared {
             Some(base) if own.is_empty() => Cow::Borrowed(base),
             Some(base) => Cow::Owned(without(self::variables(base), &own)),
             None => {
                 let hooked = hooked(config);
                 let hooked = hooked.iter().map(|(name, value)| (&**name, &**value));
-                Cow::Owned(without(hooked.filter(|(name, _)| !is_cookie(name)), &own))
+                let mut texts = without(hooked.filter(|(name, _)| !is_cookie(name)), &own);
+                push_marks(&mut texts, &self.marks);
+                Cow::Owned(texts)
             }
         };
         let mut texts = Texts::default();
         own.iter()
             .for_each(|(name, value)| push(&mut texts, name, value));
-        for (name, value) in cookie.variables() {
-            texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
-        }
+        push_marks(&mut texts, &[(ID_VARIABLE, id.to_string())]);
         Block { base, own: texts }
     }
 }
@@ -97,6 +106,12 @@ fn is_cookie(name: &OsStr) -> bool {
     [ID_VARIABLE, HOST_VARIABLE, ANCESTORS_VARIABLE]
         .iter()
         .any(|cookie| name == *cookie)
+}
+
+fn push_marks(texts: &mut Texts, marks: &[(&str, String)]) {
+    for (name, value) in marks {
+        texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+    }
 }
 
 fn push(texts: &mut Texts, name: &OsStr, value: &OsStr) {

@@ -66,8 +66,6 @@ struct House {
     environment: Base,
     /// Who starts the processes, for their cookies.
     origin: Origin,
-    /// The processes that the host itself was started in.
-    ancestors: Vec<Id>,
     events: Arc<Hub>,
     /// Protects the registry. A leaf.
     table: Mutex<Table>,
@@ -115,18 +113,18 @@ impl Manager {
         let worker = pool
             .worker()
             .map_err(|error| Error::io("no thread for the keeper", error))?;
+        let origin = Origin {
+            instance: Id::random(),
+            host: Host::own(),
+        };
         let house = Arc::new(House {
-            environment: Base::new(&config),
+            environment: Base::new(&config, origin, &Cookie::own_ancestors()),
             config,
             host: std::process::id(),
             pool,
             keeper: Arc::clone(&keeper),
             ledger: Ledger::new(MAX_KEYS),
-            origin: Origin {
-                instance: Id::random(),
-                host: Host::own(),
-            },
-            ancestors: Cookie::own_ancestors(),
+            origin,
             events: Arc::default(),
             table: Mutex::default(),
             settled: Condvar::new(),
@@ -322,12 +320,9 @@ impl Manager {
         let house = &self.view.house;
         let mut admission = Admission::new(&self.view, id)?;
         let config = &house.config;
-        let environment = house.environment.block(
-            config,
-            &request.variables,
-            owner.as_deref(),
-            &Cookie::new(id, house.origin, &house.ancestors),
-        );
+        let environment = house
+            .environment
+            .block(config, &request.variables, owner.as_deref(), id);
         let (directory, reported) = working_directory(request, config);
         let (program, command) = match &request.form {
             Form::Program(program) => (program.as_os_str(), None),

@@ -1,0 +1,82 @@
+//! Holds down that starts leave nothing behind, however many there are: no zombie, no descriptor, no thread, and memory that
+//! does not grow.
+//!
+//! `PROCMGR_LONG_RUN_STARTS` says how many (2,000); the memory is judged from 50,000 on, since in a few starts the
+//! allocator's own habits are larger than what is looked for. One test, since it counts what belongs to the whole process.
+
+mod common;
+
+use std::fs;
+use std::time::Instant;
+
+use common::{eventually, wait, zombies};
+use procmgr::{Config, Manager, Request, State};
+
+/// How many ended processes are kept: few, so that memory has come to rest early.
+const KEPT: usize = 64;
+
+/// From how many starts on the memory is judged.
+const ENOUGH: usize = 50_000;
+
+fn entries(directory: &str) -> usize {
+    fs::read_dir(directory).expect("it is there").count()
+}
+
+fn resident_bytes() -> f64 {
+    let pages = fs::read_to_string("/proc/self/statm").expect("it is there");
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    let pages: f64 = pages.expect("a number of pages");
+    pages * 4096.0
+}
+
+/// The slope of the line that lies nearest to the points.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |values: fn(&(f64, f64)) -> f64| points.iter().map(values).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let both: f64 = points
+        .iter()
+        .map(|point| (point.0 - x) * (point.1 - y))
+        .sum();
+    let square: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    both / square
+}
+
+#[test]
+fn starts_leave_nothing_however_many_there_are() {
+    let starts = std::env::var("PROCMGR_LONG_RUN_STARTS").ok();
+    let starts: usize = starts.and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    // What the standard library and the allocator open once.
+    drop(Manager::open(Config::new()).expect("a manager"));
+    let before = (entries("/proc/self/fd"), entries("/proc/self/task"));
+
+    let manager = Manager::open(Config::new().max_ended(KEPT)).expect("a manager");
+    let mut memory = Vec::new();
+    let began = Instant::now();
+    for number in 0..starts {
+        // Some of them print more than is kept, and some leave something behind that ends by itself.
+        let command = match number % 10 {
+            0 => "head -c 100000 /dev/zero",
+            1 => "sleep 0.01 & echo ok",
+            _ => ":",
+        };
+        let process = manager.start(&Request::new(command)).expect("a start");
+        assert_eq!(wait(&process).state, State::Exited(0));
+        // The first fifth warms up.
+        if number % 100 == 0 && number >= starts / 5 {
+            memory.push((number as f64, resident_bytes()));
+        }
+    }
+    let took = began.elapsed();
+    let growth = slope(&memory);
+    println!("{starts} starts in {took:?}, {growth:.3} bytes of resident memory more for each");
+    if starts >= ENOUGH {
+        assert!(growth < 1.0, "{growth} bytes for each start");
+    }
+
+    manager.close().expect("nothing is left");
+    assert!(zombies().is_empty());
+    eventually("descriptors and threads are as many as before", || {
+        (entries("/proc/self/fd"), entries("/proc/self/task")) == before
+    });
+}
