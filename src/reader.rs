@@ -109,6 +109,7 @@ impl Source {
             while !deadline.passed() {
                 thread::yield_now();
                 if !self.output.is_watched() {
+                    self.output.cool();
                     return Turn::Empty;
                 }
             }

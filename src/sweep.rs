@@ -53,12 +53,18 @@ pub(crate) struct Sight {
     /// The number that the kernel gave last before all were looked at, if it was still the last one after that, and all could
     /// be looked at.
     number: Option<String>,
+    /// Who was listed.
+    seen: HashSet<Pid>,
 }
 
 impl Sight {
     /// Whether it is certain that no process was made since the look began: then those that were found are all there are.
+    ///
+    /// To be asked when they have ended. A process gets its number some time before it is listed, so the number alone does not
+    /// tell of one that was being made during the look; but whoever made it has ended by now, and so it is listed now.
     pub(crate) fn is_still_all(&self) -> bool {
-        self.number.is_some() && last_number() == self.number
+        let is_seen = |pids: Vec<Pid>| pids.iter().all(|pid| self.seen.contains(pid));
+        self.number.is_some() && last_number() == self.number && numbers().is_ok_and(is_seen)
     }
 
     /// What could not be looked at, for whoever remembers that.
@@ -86,14 +92,11 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
     };
     let mut seen = HashSet::new();
     let mut number = None;
+    let mut undecided = false;
     for _ in 0..LISTINGS {
         let before = last_number();
-        let mut new = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let pid = name.to_str().and_then(|name| name.parse::<Pid>().ok());
-            new.extend(pid.filter(|pid| seen.insert(*pid)));
-        }
+        let mut new = numbers()?;
+        new.retain(|pid| seen.insert(*pid));
         if new.is_empty() {
             break;
         }
@@ -105,6 +108,7 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
             let _ = poll(&mut [], Some(HOLLOW_PAUSE));
             new.retain(|pid| look.at(*pid) == Seen::Hollow);
         }
+        undecided |= !new.is_empty();
         if before.is_some() && last_number() == before {
             number = before;
             break;
@@ -112,7 +116,8 @@ pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result
     }
     Ok(Sight {
         found: look.found,
-        number: number.filter(|_| look.unseen.is_none()),
+        number: number.filter(|_| look.unseen.is_none() && !undecided),
+        seen,
         unseen: look.unseen,
     })
 }
@@ -129,6 +134,16 @@ fn check_table() -> io::Result<()> {
         Some(number) if number != own => Err(sys::not_found()),
         _ => Ok(()),
     }
+}
+
+/// Who runs, by the process table.
+fn numbers() -> io::Result<Vec<Pid>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|name| name.parse::<Pid>().ok()));
+    }
+    Ok(pids)
 }
 
 /// The number that the kernel gave last to a process or thread, in our pid namespace; `None` if it does not tell. It comes
@@ -217,14 +232,15 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
 
     /// Whether the process with this pid is wanted; `None` if that cannot be said now.
     fn is_wanted(&mut self, pid: Pid) -> Option<bool> {
-        let mut read = self.read_environment(pid);
+        let file = format!("/proc/{pid}/environ");
+        let mut read = self.read_environment(&file);
         // One that does not end like one may have been cut off in the midst, or be what a program has made of it.
         for _ in 0..CUT_LOOKS {
             if matches!(self.environment().last(), None | Some(0)) {
                 break;
             }
             let before = self.environment().to_vec();
-            read = self.read_environment(pid);
+            read = self.read_environment(&file);
             if self.environment() == before {
                 break;
             }
@@ -238,7 +254,10 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
         if self.environment().is_empty() {
             // Threads of the kernel have no program, and neither has one that has exited, or is about to.
             match program() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // So does one whose first thread has exited, and that lives on in the others.
+                    return Some(self.is_wanted_by_threads(pid, group));
+                }
                 _ if self.wanted.wants(None, group) => return Some(true),
                 // Not ours to look at, or without any environment.
                 _ if refused || !is_executing(pid) => return Some(false),
@@ -252,6 +271,29 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
     }
 }
 
+impl<W: Wanted, E> Look<'_, W, E> {
+    /// Whether a process that shows neither environment nor program is wanted by what its threads show. The first of them may
+    /// have exited, and is shown as a zombie, while the others run.
+    fn is_wanted_by_threads(&mut self, pid: Pid, group: Option<Pid>) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            return false;
+        };
+        for thread in threads.flatten() {
+            let name = thread.file_name();
+            if name.to_str() == Some(&pid.to_string()) {
+                continue;
+            }
+            let file = thread.path().join("environ");
+            let read = self.read_environment(&file.to_string_lossy());
+            if read.is_ok() && !self.environment().is_empty() {
+                let cookie = Cookie::find(self.environment());
+                return self.wanted.wants(cookie.as_ref(), group);
+            }
+        }
+        false
+    }
+}
+
 impl<W, E> Look<'_, W, E> {
     /// The environment that was read last.
     fn environment(&self) -> &[u8] {
@@ -260,9 +302,9 @@ impl<W, E> Look<'_, W, E> {
 
     /// Reads the environment of a process, in one piece: when it executes a program between two reads, the rest of what it
     /// had before is gone, which looks like the end.
-    fn read_environment(&mut self, pid: Pid) -> io::Result<()> {
+    fn read_environment(&mut self, file: &str) -> io::Result<()> {
         self.used = 0;
-        let mut file = File::open(format!("/proc/{pid}/environ"))?;
+        let mut file = File::open(file)?;
         loop {
             if self.used == self.buffer.len() {
                 self.buffer

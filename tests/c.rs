@@ -82,7 +82,7 @@ subjects! {
     handles {}
     keys { rounds_when_slow: Some("3") }
     null {}
-    random { rounds: Some("3"), rounds_when_slow: Some("1") }
+    random { rounds: Some("1"), rounds_when_slow: Some("1") }
     reuse { rounds_when_slow: Some("4") }
     structs {}
     threads { rounds_when_slow: Some("1") }

@@ -7,9 +7,36 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, in_time, is_alive, open, start, start_request, wait, wait_for_line,
+    FOREVER, PATIENCE, in_time, is_alive, open, start, start_request, text, wait, wait_for_line,
 };
-use procmgr::{EndedBy, Request, Signal, State};
+use procmgr::{EndedBy, Event, Request, Signal, State};
+
+/// A process can be found as soon as it is in the table, before anybody attends it. Who waits for it then must not be told
+/// of its end without its output.
+#[test]
+fn who_waits_from_the_first_moment_misses_nothing() {
+    const STARTS: usize = 400;
+    let manager = open();
+    let events = manager.events().expect("a subscription");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..STARTS {
+                let process = manager.start(&Request::program("echo").argument("all"));
+                wait(&process.expect("a start"));
+            }
+        });
+        let mut started = 0;
+        while started < STARTS {
+            let event = events.next(Some(PATIENCE)).expect("the manager is open");
+            if let Some(Event::Started(id)) = event {
+                started += 1;
+                let process = manager.get(id).expect("it was started");
+                wait(&process);
+                assert_eq!(text(&process), "all\n", "start {started}");
+            }
+        }
+    });
+}
 
 #[test]
 fn a_timeout_ends_the_waiting_only() {

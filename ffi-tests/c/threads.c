@@ -223,9 +223,49 @@ static void release_under_calls(void)
     EQUAL(ECHILD, errno);
 }
 
+static void *wait_in_vain(void *argument)
+{
+    shared *all = argument;
+
+    mgr_wait(all->manager, all->ids[0].text, -1, NULL);
+    return NULL;
+}
+
+static void *read_in_vain(void *argument)
+{
+    shared *all = argument;
+    char byte;
+    uint64_t cursor = 0;
+
+    mgr_read(all->manager, all->ids[0].text, MGR_STDOUT, &cursor, &byte, 1, NULL, NULL, -1);
+    return NULL;
+}
+
+/* A thread that is cancelled in a call comes back from it first. */
+static void cancelled_callers(void)
+{
+    shared all = {0};
+    pthread_t threads[2];
+    int number;
+
+    all.manager = open_manager();
+    all.ids[0] = start(all.manager, "exec sleep 300");
+    threads[0] = run_thread(wait_in_vain, &all);
+    threads[1] = run_thread(read_in_vain, &all);
+    for (number = 0; number < 2; number++)
+        EQUAL(0, pthread_cancel(threads[number]));
+    OK(mgr_signal(all.manager, all.ids[0].text, SIGKILL));
+    for (number = 0; number < 2; number++)
+        join_thread(threads[number]);
+    check_works(all.manager);
+    OK(mgr_release(all.manager));
+}
+
 int main(int argc, char **argv)
 {
     int round;
+
+    cancelled_callers();
 
     for (round = rounds(argc, argv, 5); round > 0; round--) {
         close_under_load();

@@ -167,6 +167,8 @@ pub(super) fn call_described(
     describe: impl FnOnce(Option<&Failure>),
     body: impl FnOnce() -> Outcome,
 ) -> i32 {
+    // A cancellation of the thread waits until the call is over.
+    let _uncancelled = Uncancelled::new();
     // A panic is a defect of ours. It ends here: it may not go through C, and what it was doing has guards of its own.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         handles::check_host()?;
@@ -187,7 +189,28 @@ pub(super) fn call_described(
     }
 }
 
+/// Keeps `pthread_cancel` away from this thread. It unwinds the stack from a system call that blocks, which in the midst of
+/// Rust ends the host.
+struct Uncancelled(c_int);
+
+impl Uncancelled {
+    fn new() -> Self {
+        let mut before = 0;
+        // SAFETY: it writes one c_int through the pointer, which is valid for it. 1 is PTHREAD_CANCEL_DISABLE.
+        unsafe { pthread_setcancelstate(1, &mut before) };
+        Uncancelled(before)
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: a null pointer is allowed; the state is one that it gave.
+        unsafe { pthread_setcancelstate(self.0, std::ptr::null_mut()) };
+    }
+}
+
 unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
     // The place of `errno`, in the C libraries of Linux.
     #[link_name = "__errno_location"]
     safe fn errno_location() -> *mut c_int;

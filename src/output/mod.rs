@@ -180,6 +180,10 @@ impl Output {
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<Filled> {
         let mut inner = self.inner.lock();
+        if !inner.open {
+            // Somebody was told that nothing will follow: what a survivor still writes comes too late.
+            return Ok(Filled::Bytes(0));
+        }
         let filled = inner.store.fill(beyond, read)?;
         if let Filled::Bytes(1..) = filled {
             self.tell(inner);
@@ -276,11 +280,11 @@ impl Output {
                     own = MutexGuard::unlocked(&mut inner, lookout);
                     continue;
                 }
-                own = match own.take() {
-                    Some(lookout) if inner.lookout.is_none() => {
-                        self.look_out(&mut inner, lookout, deadline)
-                    }
-                    _ => {
+                // One that is not used is not kept either: it holds the pipe open.
+                let free = own.take().filter(|_| inner.lookout.is_none());
+                own = match free {
+                    Some(lookout) => self.look_out(&mut inner, lookout, deadline),
+                    None => {
                         match deadline.instant() {
                             Some(at) => drop(self.changed.wait_until(&mut inner, at)),
                             None => self.changed.wait(&mut inner),
@@ -311,6 +315,10 @@ impl Output {
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
         self.watched.store(false, Ordering::Relaxed);
         inner.lookout = None;
+        if !inner.open {
+            // As in `fill`.
+            return None;
+        }
         match seen {
             Sighting::Nothing => Some(lookout),
             // The reader thread closes the stream, and signals that.
@@ -323,7 +331,10 @@ impl Output {
                     Some(lookout)
                 }
                 // The reader thread was there first.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(lookout),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    inner.store.cool();
+                    Some(lookout)
+                }
                 // The end, or a lossless store that has to be read by others first: both are the reader thread's.
                 _ => None,
             },

@@ -7,7 +7,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::ops::Range;
-use std::sync::{LazyLock, mpsc};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::store::{Filled, HOT_RING, Store};
-use super::{Output, ReadOptions, ReadState, Sizes, Snapshot, Truncation};
+use super::{Lookout, Output, ReadOptions, ReadState, Sighting, Sizes, Snapshot, Truncation};
 use crate::time::Deadline;
 
 /// Longer than anything here takes, and a failure instead of a test that hangs.
@@ -34,10 +34,12 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         .collect()
 });
 
-/// No file of failures is kept: the smallest failing case is printed and belongs into a test of its own.
-fn cases(cases: u32) -> ProptestConfig {
+/// So many cases where everything is tested, a fifth of them in a run between two edits. No file of failures is kept: the
+/// smallest failing case is printed and belongs into a test of its own.
+fn cases(all: u32) -> ProptestConfig {
+    let tests_all = std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1");
     ProptestConfig {
-        cases,
+        cases: if tests_all { all } else { all / 5 },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -395,6 +397,57 @@ fn what_is_left_at_the_end_is_kept_beyond_the_ring() {
     put(&mut store, true, &NOISE[full..1 << 20]);
     look(&store, &NOISE[..1 << 20], &(10..10), 0, 1 << 20);
     look_at_kept(&store, &NOISE[..1 << 20], 10, 10);
+}
+
+/// Sees bytes, but only when it is let go.
+struct Late {
+    seen: std::sync::Barrier,
+    let_go: std::sync::Barrier,
+}
+
+impl Lookout for Late {
+    fn wait(&self, _: Deadline) -> Sighting {
+        self.seen.wait();
+        self.let_go.wait();
+        Sighting::Bytes
+    }
+
+    fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        Ok(scatter(pieces, b"too late"))
+    }
+
+    fn raise(&self) {}
+}
+
+/// A survivor may write while its output is abandoned: somebody was told of the end, so nothing may follow.
+#[test]
+fn nothing_comes_after_the_end() {
+    let output = Output::new(Sizes {
+        head: 100,
+        tail: 100,
+        lossless: false,
+    });
+    let late = Arc::new(Late {
+        seen: std::sync::Barrier::new(2),
+        let_go: std::sync::Barrier::new(2),
+    });
+    let read = |lookout: Option<Arc<dyn Lookout>>| {
+        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(PATIENCE), || lookout);
+        (chunk.length, chunk.state)
+    };
+    thread::scope(|scope| {
+        let lookout: Arc<dyn Lookout> = Arc::clone(&late) as _;
+        let reader = scope.spawn(move || read(Some(lookout)));
+        late.seen.wait();
+        assert!(output.close());
+        assert_eq!(read(None), (0, ReadState::Eof));
+        late.let_go.wait();
+        assert_eq!(reader.join().expect("no panic"), (0, ReadState::Eof));
+    });
+    let filled = output.fill(true, |pieces| Ok(scatter(pieces, b"too late")));
+    assert_eq!(filled.ok(), Some(Filled::Bytes(0)));
+    assert_eq!(read(None), (0, ReadState::Eof));
+    assert_eq!(output.total(), 0);
 }
 
 /// The last bytes of a process are taken with `beyond`, whatever kind its store is.

@@ -270,15 +270,20 @@ impl Inner {
                 return;
             }
         }
+        let sources: Vec<_> = {
+            let desk = self.desk.lock();
+            if desk.sources.is_empty() {
+                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
+                return;
+            }
+            desk.sources.iter().filter_map(Weak::upgrade).collect()
+        };
         let leader = Child::Descriptor(descriptor.as_fd());
         if presence(leader) == Presence::Zombie {
             reaper::end(leader, true, &self.life, || {
-                let sources: Vec<_> = {
-                    let desk = self.desk.lock();
-                    desk.sources.iter().filter_map(Weak::upgrade).collect()
-                };
                 sources.iter().for_each(|source| source.drain());
             });
+            drop(sources);
             self.tell_outputs();
         }
     }
