@@ -197,7 +197,7 @@ impl Uncancelled {
     fn new() -> Self {
         let mut before = 0;
         // SAFETY: it writes one c_int through the pointer, which is valid for it. 1 is PTHREAD_CANCEL_DISABLE.
-        unsafe { pthread_setcancelstate(1, &mut before) };
+        unsafe { set_cancel_state(1, &mut before) };
         Uncancelled(before)
     }
 }
@@ -205,12 +205,13 @@ impl Uncancelled {
 impl Drop for Uncancelled {
     fn drop(&mut self) {
         // SAFETY: a null pointer is allowed; the state is one that it gave.
-        unsafe { pthread_setcancelstate(self.0, std::ptr::null_mut()) };
+        unsafe { set_cancel_state(self.0, std::ptr::null_mut()) };
     }
 }
 
 unsafe extern "C" {
-    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    #[link_name = "pthread_setcancelstate"]
+    fn set_cancel_state(state: c_int, old: *mut c_int) -> c_int;
     // The place of `errno`, in the C libraries of Linux.
     #[link_name = "__errno_location"]
     safe fn errno_location() -> *mut c_int;
