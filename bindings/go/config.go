@@ -16,7 +16,8 @@ type Config struct {
 	Dir string
 
 	// Env is the environment that every process gets to begin with, in the form NAME=value, of which the last of a name
-	// counts. If it is nil, that is the host's at the time of each start.
+	// counts. If it is nil, that is the host's as it is when the manager is opened: what os.Setenv changes after that is for
+	// Request.Env.
 	Env []string
 
 	// OwnerVariable is the variable in which a process finds its owner. Default: none.
