@@ -109,7 +109,7 @@ impl Source {
             while !deadline.passed() {
                 thread::yield_now();
                 if !self.output.is_watched() {
-                    self.output.cool();
+                    // Without the lock: the caller has it.
                     return Turn::Empty;
                 }
             }

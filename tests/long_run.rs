@@ -22,11 +22,15 @@ fn entries(directory: &str) -> usize {
     fs::read_dir(directory).expect("it is there").count()
 }
 
+/// Resident memory, without pages of program files: they come when a part of a program runs for the first time.
 fn resident_bytes() -> f64 {
-    let pages = fs::read_to_string("/proc/self/statm").expect("it is there");
-    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    let pages: f64 = pages.expect("a number of pages");
-    pages * 4096.0
+    let status = fs::read_to_string("/proc/self/status").expect("it is there");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    let kib: f64 = number.expect("a number of kB");
+    kib * 1024.0
 }
 
 /// The slope of the line that lies nearest to the points.

@@ -325,6 +325,7 @@ impl Output {
             Sighting::Closed => None,
             Sighting::Bytes => match inner.store.fill(false, |pieces| lookout.read(pieces)) {
                 Ok(Filled::Bytes(1..)) => {
+                    inner.store.cool_unless_hot();
                     self.changed.notify_all();
                     let told = inner.take_watches();
                     MutexGuard::unlocked(inner, || told.iter().for_each(|watch| watch.notify()));

@@ -171,6 +171,13 @@ impl Store {
         Ok(Filled::Bytes(count))
     }
 
+    /// [Cools](Store::cool) a stream whose last read did not take a whole ring.
+    pub(crate) fn cool_unless_hot(&mut self) {
+        if !self.hot {
+            self.cool();
+        }
+    }
+
     /// Gives back what a [hot](HOT_RING) stream took, now that it has cooled down.
     pub(crate) fn cool(&mut self) {
         if self.needed_from.is_none() && self.ring.len() > self.tail_limit {
