@@ -55,7 +55,8 @@ fn starts_leave_nothing_however_many_there_are() {
     let before = (entries("/proc/self/fd"), entries("/proc/self/task"));
 
     let manager = Manager::open(Config::new().max_ended(KEPT)).expect("a manager");
-    let mut memory = Vec::new();
+    // Its own memory must not grow either.
+    let mut memory = Vec::with_capacity(starts / 100);
     let began = Instant::now();
     for number in 0..starts {
         // One after the other, and of like size: what the allocator makes of many at once is another matter.
@@ -75,7 +76,9 @@ fn starts_leave_nothing_however_many_there_are() {
     let growth = slope(&memory);
     println!("{starts} starts in {took:?}, {growth:.3} bytes of resident memory more for each");
     if starts >= ENOUGH {
-        assert!(growth < 1.0, "{growth} bytes for each start");
+        // One byte or two come from pages that the allocator touches with time, in the part of the heap that each thread has.
+        // A record, a thread or an output that is not given back is hundreds.
+        assert!(growth < 8.0, "{growth} bytes for each start");
     }
 
     manager.close().expect("nothing is left");
