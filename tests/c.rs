@@ -85,7 +85,7 @@ subjects! {
     random { rounds: Some("1"), rounds_when_slow: Some("1") }
     reuse { rounds_when_slow: Some("4") }
     structs {}
-    threads { rounds: Some("2"), rounds_when_slow: Some("1") }
+    threads { rounds: Some("1"), rounds_when_slow: Some("1") }
 }
 
 impl Subject {

@@ -41,7 +41,7 @@ hosts! {
 }
 
 /// Those of which a plain run consists: without a fork, with nothing inherited, with a terminal kept away.
-const QUICK: &[&str] = &["atfork", "headless", "leaky", "sigchld", "terminal"];
+const QUICK: &[&str] = &["atfork", "headless", "leaky", "terminal"];
 
 fn run_host(name: &str) {
     if !QUICK.contains(&name) && !tests_all() {

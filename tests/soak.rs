@@ -1,6 +1,6 @@
 //! Everything at once for a while, and afterwards the host is what it was before.
 //!
-//! `PROCMGR_SOAK_SECONDS` says for how long (2). One test, since it counts what belongs to the whole process.
+//! `PROCMGR_SOAK_SECONDS` says for how long (1). One test, since it counts what belongs to the whole process.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -191,7 +191,7 @@ fn act(manager: &Manager, processes: &Mutex<Vec<Process>>, random: &mut Random) 
 #[test]
 fn the_host_is_as_it_was() {
     let seconds = std::env::var("PROCMGR_SOAK_SECONDS");
-    let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let seed = RandomState::new().build_hasher().finish();
     println!("seed {seed}");
 
