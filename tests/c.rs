@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use tools::{instrument, library_dir, root, run, tool};
+use tools::{instrument, library_dir, root, run, tests_all, tool};
 
 /// What every C file must be built with.
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -21,6 +21,8 @@ const SYSTEM_LIBRARIES: [&str; 5] = ["-lpthread", "-lm", "-ldl", "-lrt", "-lutil
 struct Subject {
     name: &'static str,
     rounds: Option<&'static str>,
+    /// The same in a plain run, which is to stay below a minute.
+    rounds_when_quick: Option<&'static str>,
     /// The same under valgrind, where everything takes fifty times as long, and with sanitizers.
     rounds_when_slow: Option<&'static str>,
     sanitizers: &'static str,
@@ -33,6 +35,7 @@ struct Subject {
 const SUBJECT: Subject = Subject {
     name: "",
     rounds: None,
+    rounds_when_quick: None,
     rounds_when_slow: None,
     sanitizers: "-fsanitize=address,undefined",
     valgrind: &[],
@@ -82,10 +85,10 @@ subjects! {
     handles {}
     keys { rounds_when_slow: Some("3") }
     null {}
-    random { rounds: Some("1"), rounds_when_slow: Some("1") }
+    random { rounds: Some("3"), rounds_when_quick: Some("1"), rounds_when_slow: Some("1") }
     reuse { rounds_when_slow: Some("4") }
     structs {}
-    threads { rounds: Some("1"), rounds_when_slow: Some("1") }
+    threads { rounds_when_quick: Some("1"), rounds_when_slow: Some("1") }
 }
 
 impl Subject {
@@ -94,7 +97,8 @@ impl Subject {
         let directory = tempfile::tempdir().expect("a directory");
         let program = directory.path().join(self.name);
         self.build(&gcc, &[], &program);
-        self.run(Command::new(&program), self.rounds);
+        let quick = self.rounds_when_quick.filter(|_| !tests_all());
+        self.run(Command::new(&program), quick.or(self.rounds));
 
         // valgrind does not know pidfd_open; the programs look at this variable, and leave out what needs it.
         if self.name == "descriptors" {

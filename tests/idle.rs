@@ -14,7 +14,7 @@ use common::{FOREVER, eventually, open, start, wait_for_line};
 const CHILDREN: usize = 100;
 
 /// How long nothing may happen.
-const WINDOW: Duration = Duration::from_secs(2);
+const WINDOW: Duration = Duration::from_secs(3);
 
 /// For each thread but the caller's, its name and how often it has left the processor, by itself or not.
 fn switches() -> HashMap<String, (String, u64)> {
