@@ -1,8 +1,8 @@
 //! What expires when: drops ended processes by time and by number.
 //!
-//! Owns the order in which ended processes go. Promises: each is dropped once, on time, by the keeper's own thread, and
-//! by nobody's call of `list`; with nothing to drop the thread sleeps without a timeout. One lock, a leaf: the function
-//! that drops is called without it.
+//! Owns the order in which ended processes go. Promises: each is dropped once and by nobody's call of `list`: on time by the
+//! keeper's own thread; when there are too many, by the thread whose process is one more, which wakes nobody. With nothing to
+//! drop the keeper's thread sleeps without a timeout. One lock, a leaf: what drops is called without it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -61,16 +61,16 @@ impl Keeper {
         }
     }
 
-    /// A process is done: keep it for a while.
-    pub(crate) fn add(&self, id: Id, keyed: bool) {
+    /// A process is done: keep it for a while. Gives the one that is to be dropped for it, if there are too many.
+    pub(crate) fn add(&self, id: Id, keyed: bool) -> Option<Id> {
         let mut inner = self.inner.lock();
         let queue = &mut inner.queues[usize::from(keyed)].ended;
         queue.push_back((Instant::now(), id));
         // The thread sleeps until the first of a queue is due, so one behind it changes nothing.
-        let is_first = queue.len() == 1;
-        if is_first || inner.count() > self.most {
+        if queue.len() == 1 {
             self.changed.notify_all();
         }
+        (inner.count() > self.most).then(|| inner.take_first())?
     }
 
     /// Somebody else has dropped a process that was kept. Its id may be used again, so it must not be found here.
@@ -85,7 +85,7 @@ impl Keeper {
     pub(crate) fn run(&self, drop_one: impl Fn(Id)) {
         let mut inner = self.inner.lock();
         while !inner.closed {
-            if let Some(id) = inner.take_one(self.most) {
+            if let Some(id) = inner.take_due() {
                 MutexGuard::unlocked(&mut inner, || drop_one(id));
                 continue;
             }
@@ -108,20 +108,19 @@ impl Inner {
         self.queues.iter().map(|queue| queue.ended.len()).sum()
     }
 
-    /// Takes out one whose time has come, or the one that ended first if there are too many.
-    fn take_one(&mut self, most: usize) -> Option<Id> {
+    /// Takes out one whose time has come.
+    fn take_due(&mut self) -> Option<Id> {
         let now = Instant::now();
-        let too_many = self.count() > most;
-        let queue = if too_many {
-            let fronts = self
-                .queues
-                .iter_mut()
-                .filter(|queue| !queue.ended.is_empty());
-            fronts.min_by_key(|queue| queue.ended.front().map(|front| front.0))?
-        } else {
-            let due = |queue: &&mut Queue| queue.due().is_some_and(|due| due <= now);
-            self.queues.iter_mut().find(due)?
-        };
+        let due = |queue: &&mut Queue| queue.due().is_some_and(|due| due <= now);
+        let queue = self.queues.iter_mut().find(due)?;
+        queue.ended.pop_front().map(|(_, id)| id)
+    }
+
+    /// Takes out the one that ended first.
+    fn take_first(&mut self) -> Option<Id> {
+        let ended = |queue: &&mut Queue| !queue.ended.is_empty();
+        let queues = self.queues.iter_mut().filter(ended);
+        let queue = queues.min_by_key(|queue| queue.ended.front().map(|front| front.0))?;
         queue.ended.pop_front().map(|(_, id)| id)
     }
 }

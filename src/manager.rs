@@ -101,10 +101,12 @@ impl Manager {
     /// Opens a manager.
     ///
     /// Fails with [`Error::Invalid`] for a configuration that makes no sense, and with [`Error::Io`] if there is no
-    /// thread to be had for the keeper, which drops what has expired.
+    /// thread to be had for the keeper, which drops what has expired, or no descriptor: a manager holds two until it is
+    /// closed.
     pub fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let pool = Pool::new();
+        let pool = Pool::new()
+            .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
         let keeper = Arc::new(Keeper::new(
             config.keep_ended,
             config.keep_keyed,
@@ -346,7 +348,7 @@ impl Manager {
         };
 
         let crew = Crew::gather(&house.pool)?;
-        let pipes = Pipes::new(request.separate_streams)?;
+        let pipes = Pipes::new(request.separate_streams, crew.poller())?;
         // Each of these two decides against somebody who comes at the same time: a cancel, a close.
         ticket.map_or(Ok(()), Ticket::begin_spawn)?;
         let sequence = admission.begin_spawn(owner.clone())?;
@@ -693,7 +695,8 @@ impl Observer for Registrar {
             let is_forgotten = !table.processes.contains_key(&id);
             drop(table);
             if !is_forgotten {
-                house.keeper.add(id, about.keyed);
+                let too_many = house.keeper.add(id, about.keyed);
+                too_many.into_iter().for_each(|id| house.drop_process(id));
             }
         }
     }

@@ -1,17 +1,20 @@
 //! The reader thread of one process: from the pipe into the output, until nobody holds the pipe.
 //!
-//! Owns the descriptors of the pipes, together with whoever holds a [`Source`]. Promises: every byte goes to the output
-//! in order, and callers that look out for bytes read it too, under the output's lock; a silent process costs no CPU; a lossless output that is full stops the reading and nothing else. It knows
-//! nothing of the process but [`Attended`]. End of file is not the exit of the leader: that is the reaper's to say.
+//! Its thread is on call until there is something to read. Owns the descriptors of the pipes, together with whoever holds a
+//! [`Source`]. Promises: every byte goes to the output in order; callers that look out for bytes read them too, under the
+//! output's lock, and meanwhile the thread is not woken by them; a silent process costs no CPU; a lossless output that is full
+//! stops the reading and nothing else. It knows nothing of the process but [`Attended`]. End of file is not the exit of the
+//! leader: that is the reaper's to say.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
 
 use crate::output::{Filled, Lookout, Output, Sighting};
 use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
+use crate::sys::poller::{Entry, Event, Interest, Poller, Tap};
 use crate::time::Deadline;
 
 /// How many reads of one pipe follow each other before the other pipe and the orders are looked at.
@@ -21,15 +24,17 @@ const READS_IN_A_ROW: usize = 64;
 /// about to write, and a sleep and a wake-up cost more than its next write takes.
 const YIELDS: usize = 5;
 
-/// How long bytes are left to a caller that looks out for them and was woken by them too. If the reader took them, it would
-/// have to wake the caller a second time.
-const COURTESY: Duration = Duration::from_micros(50);
+/// What can happen in one wait: two pipes, and the bell.
+const EVENTS: usize = 3;
 
 /// A pipe and the output that it goes to.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pipe: OwnedFd,
+    pipe: Tap,
     output: Arc<Output>,
+    /// Where the reader's job waits for it, until that has begun.
+    first: Entry,
+    has_begun: AtomicBool,
     /// Wakes a caller that looks out for bytes; made for the first one.
     raised: OnceLock<Wake>,
 }
@@ -66,12 +71,21 @@ enum Turn {
 }
 
 impl Source {
-    pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>) -> Self {
+    pub(crate) fn new(pipe: Tap, output: Arc<Output>, first: Entry) -> Self {
         Source {
             pipe,
             output,
+            first,
+            has_begun: AtomicBool::new(false),
             raised: OnceLock::new(),
         }
+    }
+
+    /// The reader is there: from now on it waits itself.
+    fn begin(&self) {
+        // Who sees this late changes what is waited for no more, and does nothing.
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.first.remove(self.pipe.as_fd());
     }
 
     /// The source as a caller's lookout; `None` if there is no descriptor to be had for that.
@@ -104,16 +118,6 @@ impl Source {
     }
 
     fn turn(&self) -> Turn {
-        if self.output.is_watched() {
-            let deadline = Deadline::after(COURTESY);
-            while !deadline.passed() {
-                thread::yield_now();
-                if !self.output.is_watched() {
-                    // Without the lock: the caller has it.
-                    return Turn::Empty;
-                }
-            }
-        }
         let mut yields = YIELDS;
         for _ in 0..READS_IN_A_ROW {
             match self.fill(false) {
@@ -139,6 +143,12 @@ impl Source {
     }
 }
 
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
 impl Lookout for Source {
     fn wait(&self, deadline: Deadline) -> Sighting {
         let raised = self.raised.get();
@@ -146,6 +156,12 @@ impl Lookout for Source {
             PollFd::readable(self.pipe.as_fd()),
             raised.map_or(PollFd::none(), |raised| PollFd::readable(raised.as_fd())),
         ];
+        // The bytes shall wake the caller, and not the reader thread too: each thread that is woken costs the writer more
+        // than its write.
+        match self.has_begun.load(Ordering::Relaxed) {
+            true => self.pipe.listen(Interest::Hangup),
+            false => self.first.change(self.pipe.as_fd(), Interest::HangupOnce),
+        }
         // It fails only for want of kernel memory; then whoever asks looks again.
         let waited = poll(&mut set, deadline.left()).is_ok();
         let [pipe, was_raised] = set;
@@ -160,6 +176,15 @@ impl Lookout for Source {
         }
     }
 
+    fn hand_back(&self) {
+        // Bytes that are there now wake the reader: none are left to nobody.
+        // If the reader has begun meanwhile, it waits already.
+        match self.has_begun.load(Ordering::Relaxed) {
+            true => self.pipe.listen(Interest::Readable),
+            false => self.first.change(self.pipe.as_fd(), Interest::ReadableOnce),
+        }
+    }
+
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         read_vectored(self.pipe.as_fd(), pieces)
     }
@@ -171,10 +196,11 @@ impl Lookout for Source {
     }
 }
 
-/// Reads until all pipes are closed and nothing is due.
-pub(crate) fn run(sources: Vec<Arc<Source>>, wake: &Wake, attended: &dyn Attended) {
+/// Reads until all pipes are closed and nothing is due. The sources are in the poller, under their numbers.
+pub(crate) fn run(sources: Vec<Arc<Source>>, poller: &Poller, attended: &dyn Attended) {
     let mut sources: Vec<_> = sources.into_iter().map(Some).collect();
     let mut full = vec![false; sources.len()];
+    sources.iter().flatten().for_each(|source| source.begin());
     loop {
         let orders = attended.attend();
         for (number, place) in sources.iter_mut().enumerate() {
@@ -186,42 +212,52 @@ pub(crate) fn run(sources: Vec<Arc<Source>>, wake: &Wake, attended: &dyn Attende
         if sources.iter().all(Option::is_none) && attended.leave() {
             return;
         }
-        let mut set = [
-            PollFd::readable(wake.as_fd()),
-            PollFd::none(),
-            PollFd::none(),
-        ];
-        for (entry, (place, full)) in set[1..].iter_mut().zip(sources.iter().zip(&full)) {
-            *entry = match place {
-                None => PollFd::none(),
-                // A full output waits for its readers, unless nobody is left who could write more.
-                Some(source) if *full => PollFd::hangup(source.pipe.as_fd()),
-                Some(source) => PollFd::readable(source.pipe.as_fd()),
-            };
-        }
-        // It fails only for want of kernel memory; then the pipes are tried without having waited.
-        let waited = poll(&mut set, orders.due.left()).is_ok();
-        let ready = set.map(|entry| (entry.has_input() || !waited, entry.hung_up()));
-        if ready[0].0 {
-            wake.take();
-            full.fill(false);
-        }
-        for (number, place) in sources.iter_mut().enumerate() {
-            let Some(source) = place else { continue };
-            let turn = match ready[number + 1] {
-                (true, _) => source.turn(),
-                (false, true) => {
-                    // Without input this means that the pipe is empty, or that the output is full: what is left in the
-                    // pipe of a writer that is gone is kept beyond the size of the ring.
-                    source.drain();
-                    Turn::Closed
+        let Ok(events) = poller.wait(EVENTS, orders.due.left()) else {
+            // No kernel has another reason for this than a poller that is none.
+            return;
+        };
+        for event in events {
+            match event {
+                Event::Rung => {
+                    for (place, full) in sources.iter().zip(&mut full) {
+                        if std::mem::take(full) {
+                            let listen =
+                                |source: &Arc<Source>| source.pipe.listen(Interest::Readable);
+                            place.iter().for_each(listen);
+                        }
+                    }
                 }
-                (false, false) => continue,
-            };
-            match turn {
-                Turn::Empty | Turn::More => {}
-                Turn::Full => full[number] = true,
-                Turn::Closed => close(place, number, attended),
+                Event::Ready {
+                    number,
+                    has_input,
+                    hung_up,
+                } => {
+                    let number = usize::try_from(number).unwrap_or(usize::MAX);
+                    let Some(place) = sources.get_mut(number) else {
+                        continue;
+                    };
+                    let Some(source) = place else { continue };
+                    let turn = match (has_input, hung_up) {
+                        (true, _) => source.turn(),
+                        (false, true) => {
+                            // Without input this means that the pipe is empty, that the output is full, or that a caller
+                            // looks out: what is left in the pipe of a writer that is gone is kept beyond the size of the
+                            // ring.
+                            source.drain();
+                            Turn::Closed
+                        }
+                        (false, false) => continue,
+                    };
+                    match turn {
+                        Turn::Empty | Turn::More => {}
+                        Turn::Full => {
+                            full[number] = true;
+                            // A full output waits for its readers, unless nobody is left who could write more.
+                            source.pipe.listen(Interest::Hangup);
+                        }
+                        Turn::Closed => close(place, number, attended),
+                    }
+                }
             }
         }
     }
@@ -229,6 +265,8 @@ pub(crate) fn run(sources: Vec<Arc<Source>>, wake: &Wake, attended: &dyn Attende
 
 fn close(place: &mut Option<Arc<Source>>, number: usize, attended: &dyn Attended) {
     if let Some(source) = place.take() {
+        // A caller may have it still, and it would be found closed again and again.
+        source.pipe.leave();
         // The descriptor goes before anybody is told that the output is closed.
         drop(source);
         attended.closed(number);

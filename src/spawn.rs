@@ -27,6 +27,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use crate::config::StartMethod;
 use crate::environment::Block;
@@ -35,6 +36,7 @@ use crate::sys;
 use crate::sys::child::Pid;
 use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
+use crate::sys::poller::{Poller, Tap};
 use crate::sys::posix_spawn::{Image, PosixSpawn};
 use crate::sys::texts::Texts;
 
@@ -57,25 +59,27 @@ pub(crate) struct Description<'a> {
 #[derive(Debug)]
 pub(crate) struct Pipes {
     /// Standard output, and standard error if it is separate.
-    readers: Vec<OwnedFd>,
+    readers: Vec<Tap>,
     stdout: OwnedFd,
     /// `None` if it is the same as standard output.
     stderr: Option<OwnedFd>,
 }
 
 impl Pipes {
-    pub(crate) fn new(separate: bool) -> Result<Self, Error> {
-        Self::make(separate).map_err(|error| Error::spawn(Step::Pipe, "pipe for its output", error))
+    /// Their reading ends are numbered from 0 in the poller.
+    pub(crate) fn new(separate: bool, poller: &Arc<Poller>) -> Result<Self, Error> {
+        Self::make(separate, poller)
+            .map_err(|error| Error::spawn(Step::Pipe, "pipe for its output", error))
     }
 
-    fn make(separate: bool) -> io::Result<Self> {
+    fn make(separate: bool, poller: &Arc<Poller>) -> io::Result<Self> {
         let (first, stdout) = pipe()?;
-        let mut readers = vec![reader(first)?];
+        let mut readers = vec![Tap::new(reader(first)?, poller, 0)?];
         let stdout = writer(stdout)?;
         let stderr = match separate {
             true => {
                 let (second, stderr) = pipe()?;
-                readers.push(reader(second)?);
+                readers.push(Tap::new(reader(second)?, poller, 1)?);
                 Some(writer(stderr)?)
             }
             false => None,
@@ -103,7 +107,7 @@ fn writer(pipe: PipeWriter) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Spawned {
     pub(crate) pid: Pid,
-    pub(crate) readers: Vec<OwnedFd>,
+    pub(crate) readers: Vec<Tap>,
 }
 
 /// Starts the leader.

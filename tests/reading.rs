@@ -178,6 +178,33 @@ fn a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
     );
 }
 
+/// Who waits for bytes takes them himself, and the library's own thread is not woken by them. When he has left, with bytes or
+/// without, it must be: nobody else is there for what comes then.
+#[test]
+fn what_comes_when_nobody_waits_any_more_is_read_too() {
+    let manager = open();
+    let directory = tempfile::tempdir().expect("a directory");
+    for round in 0..20 {
+        let go = directory.path().join(round.to_string());
+        let process = start(
+            &manager,
+            &format!("echo first; {}; echo second; exec {FOREVER}", until(&go)),
+        );
+        let mut buffer = [0; 64];
+        let first = read(&process, 0, &mut buffer);
+        assert_eq!(&buffer[..first.length], b"first\n");
+        if round % 2 == 0 {
+            let options = ReadOptions::default();
+            let timeout = Some(Duration::from_millis(2));
+            let chunk = process.read(Stream::Stdout, first.cursor, &mut buffer, timeout, options);
+            assert_eq!(chunk.expect("a read").state, ReadState::TimedOut);
+        }
+        fs::write(&go, "").expect("a file");
+        eventually("the rest is read", || output_bytes(&process) == 13);
+        process.stop(Duration::ZERO).expect("a stop");
+    }
+}
+
 #[test]
 fn a_blocked_read_is_woken_by_the_end_and_by_close() {
     for close in [false, true] {

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, in_time, is_alive, open, start, start_request, text, wait, wait_for_line,
+    FOREVER, PATIENCE, eventually, in_time, is_alive, open, start, start_request, text, wait,
+    wait_for_line,
 };
 use procmgr::{EndedBy, Event, Request, Signal, State};
 
@@ -54,6 +55,27 @@ fn a_timeout_ends_the_waiting_only() {
         (State::Running, EndedBy::Nobody)
     );
     assert!(is_alive(process.pid()));
+}
+
+/// Who waits takes the exit on himself, so that it wakes nobody else. If he gives up before it, the library's own thread must
+/// see it: the output does not end with the leader here, so that nothing else wakes it.
+#[test]
+fn the_end_is_seen_after_all_who_waited_have_given_up() {
+    let manager = open();
+    for _ in 0..20 {
+        let process = start(&manager, &format!("{FOREVER} & exec sleep 0.05"));
+        assert!(
+            process
+                .wait_timeout(Duration::from_millis(5))
+                .expect("a wait")
+                .is_none()
+        );
+        eventually("the end is seen by itself", || {
+            !process.status().expect("a status").is_running()
+        });
+        assert!(process.status().expect("a status").output_open);
+        process.stop(Duration::ZERO).expect("a stop");
+    }
 }
 
 #[test]

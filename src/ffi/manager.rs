@@ -15,7 +15,7 @@ use super::types::*;
 /// manager: receives the handle; give it back with mgr_release.
 ///
 /// MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
-/// MGR_ERR_IO if there is no thread to be had. Does not block.
+/// MGR_ERR_IO if there is no thread or no descriptor to be had (it holds two until it is closed). Does not block.
 ///
 /// # Safety
 ///

@@ -18,7 +18,6 @@ mod text;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -105,8 +104,6 @@ pub struct Truncation {
 
 /// One stream of a process.
 pub(crate) struct Output {
-    /// Whether a caller keeps a lookout, for who wants to know it without the lock.
-    watched: AtomicBool,
     /// Protects the kept bytes and the flags. A leaf: nothing is locked while it is held.
     inner: Mutex<Inner>,
     /// Signalled, with `inner`, when bytes came, the process ended or the stream ended.
@@ -130,12 +127,29 @@ struct Inner {
 
 /// Where the next bytes come from, for a caller that waits for them.
 pub(crate) trait Lookout: Send + Sync {
-    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline.
+    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. From now on the next
+    /// bytes are the caller's to take.
     fn wait(&self, deadline: Deadline) -> Sighting;
+    /// The caller waits no more: what it has left, and what comes after it, is the reader thread's.
+    fn hand_back(&self);
     /// Reads the next bytes, without waiting.
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
     /// Wakes who waits, or will.
     fn raise(&self);
+}
+
+/// A lookout in the hands of a caller. Dropped, it is handed back.
+struct Held {
+    lookout: Arc<dyn Lookout>,
+    is_used: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.is_used {
+            self.lookout.hand_back();
+        }
+    }
 }
 
 /// What a lookout saw.
@@ -159,7 +173,6 @@ pub(crate) trait Notify: Send + Sync {
 impl Output {
     pub(crate) fn new(sizes: Sizes) -> Self {
         Output {
-            watched: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 store: Store::new(sizes.head, sizes.tail, sizes.lossless),
                 open: true,
@@ -255,10 +268,11 @@ impl Output {
         deadline: Deadline,
         lookout: impl FnOnce() -> Option<Arc<dyn Lookout>>,
     ) -> (Chunk, bool) {
-        let mut inner = self.inner.lock();
-        // Asked for when it is needed, and at most once.
+        // Asked for when it is needed, and at most once. Handed back after the lock, and after the bytes are taken: the
+        // reader would be woken for them.
         let mut lookout = Some(lookout);
-        let mut own: Option<Arc<dyn Lookout>> = None;
+        let mut own: Option<Held> = None;
+        let mut inner = self.inner.lock();
         let mut chunk = Chunk {
             length: 0,
             cursor,
@@ -277,7 +291,10 @@ impl Output {
                 ReadState::TimedOut
             } else {
                 if let Some(lookout) = lookout.take() {
-                    own = MutexGuard::unlocked(&mut inner, lookout);
+                    own = MutexGuard::unlocked(&mut inner, lookout).map(|lookout| Held {
+                        lookout,
+                        is_used: false,
+                    });
                     continue;
                 }
                 // One that is not used is not kept either: it holds the pipe open.
@@ -307,20 +324,20 @@ impl Output {
     fn look_out(
         &self,
         inner: &mut MutexGuard<'_, Inner>,
-        lookout: Arc<dyn Lookout>,
+        mut held: Held,
         deadline: Deadline,
-    ) -> Option<Arc<dyn Lookout>> {
-        inner.lookout = Some(Arc::clone(&lookout));
-        self.watched.store(true, Ordering::Relaxed);
+    ) -> Option<Held> {
+        held.is_used = true;
+        let lookout = &held.lookout;
+        inner.lookout = Some(Arc::clone(lookout));
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
-        self.watched.store(false, Ordering::Relaxed);
         inner.lookout = None;
         if !inner.open {
             // As in `fill`.
             return None;
         }
         match seen {
-            Sighting::Nothing => Some(lookout),
+            Sighting::Nothing => Some(held),
             // The reader thread closes the stream, and signals that.
             Sighting::Closed => None,
             Sighting::Bytes => match inner.store.fill(false, |pieces| lookout.read(pieces)) {
@@ -329,22 +346,17 @@ impl Output {
                     self.changed.notify_all();
                     let told = inner.take_watches();
                     MutexGuard::unlocked(inner, || told.iter().for_each(|watch| watch.notify()));
-                    Some(lookout)
+                    Some(held)
                 }
                 // The reader thread was there first.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     inner.store.cool();
-                    Some(lookout)
+                    Some(held)
                 }
                 // The end, or a lossless store that has to be read by others first: both are the reader thread's.
                 _ => None,
             },
         }
-    }
-
-    /// Whether a caller keeps a lookout, at about this moment.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
     }
 
     /// The bounded text of what has come by now.

@@ -4,7 +4,8 @@
 //! all that the leader wrote is in the outputs; every caller that waits is woken by the end; nothing is signalled that
 //! may not be ours. Knows nothing of the table that it stands in but an [`Observer`].
 //!
-//! Lock order: none. The life's lock, the desk's and each output's are never held together.
+//! Lock order: the life's lock, the desk's and each output's are never held together. The desk's comes before that of the
+//! threads.
 
 mod ending;
 mod follow;
@@ -12,9 +13,10 @@ mod group;
 mod handle;
 
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -28,10 +30,13 @@ use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
+use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
-use crate::sys::descriptor::{PollFd, Wake, poll};
+use crate::sys::descriptor::{PollFd, poll};
+use crate::sys::pidfd::PidFd;
+use crate::sys::poller::{Interest, Poller, Tap};
 use crate::sys::signal::KILL;
-use crate::threads::{Pool, Worker};
+use crate::threads::{Call, Place, Pool};
 use crate::time::Deadline;
 
 use ending::Targets;
@@ -87,37 +92,61 @@ pub(crate) struct Inner {
     observer: Box<dyn Observer>,
     /// How many of leader and outputs have not ended.
     open: AtomicUsize,
-    /// What the reader thread is to do. A leaf: nothing is locked while it is held.
+    /// What the reader thread is to do. The threads' lock is taken while it is held, and no other.
     desk: Mutex<Desk>,
 }
 
 struct Desk {
-    /// Wakes the reader; `None` once it has left.
-    wake: Option<Arc<Wake>>,
+    /// `None` before there is a reader and once it has left.
+    wake: Option<Wake>,
     /// Where the outputs come from, until they are closed.
     sources: Vec<Weak<reader::Source>>,
+    /// For the reaper's job, which begins with the exit; `None` before there is one.
+    reaper: Option<Call>,
     limit: Deadline,
     abandon: bool,
+}
+
+/// Wakes the reader, wherever it sleeps.
+struct Wake {
+    /// What it waits for once it has begun.
+    poller: Arc<Poller>,
+    /// For its job, which begins when the child does something.
+    call: Call,
 }
 
 /// Everything that must be had before the leader may be started, so that nothing can fail after it was.
 #[derive(Debug)]
 pub(crate) struct Crew {
-    reader: Worker,
-    reaper: Worker,
-    wake: Arc<Wake>,
+    reader: Place,
+    reaper: Place,
+    /// What the reader waits for.
+    poller: Arc<Poller>,
 }
+
+const NO_POLLER: &str = "descriptor for its threads to wait with";
 
 impl Crew {
     pub(crate) fn gather(pool: &Arc<Pool>) -> Result<Self, Error> {
-        let thread = |what| move |error| Error::spawn(Step::Thread, what, error);
+        let thread = |what| {
+            move |error: std::io::Error| match error.raw_os_error().map(sys::failure) {
+                Some(sys::Failure::Descriptors) => Error::spawn(Step::Pipe, NO_POLLER, error),
+                _ => Error::spawn(Step::Thread, what, error),
+            }
+        };
+        let reader = pool.place().map_err(thread("its reader"))?;
+        let reaper = pool.place().map_err(thread("its reaper"))?;
+        let poller = reader.call().poller();
         Ok(Crew {
-            reader: pool.worker().map_err(thread("its reader"))?,
-            reaper: pool.worker().map_err(thread("its reaper"))?,
-            wake: Arc::new(Wake::new().map_err(|error| {
-                Error::spawn(Step::Pipe, "descriptor to wake its reader", error)
-            })?),
+            reader,
+            reaper,
+            poller: Arc::new(poller.map_err(|error| Error::spawn(Step::Pipe, NO_POLLER, error))?),
         })
+    }
+
+    /// What the reader waits for: the pipes are put in there.
+    pub(crate) fn poller(&self) -> &Arc<Poller> {
+        &self.poller
     }
 }
 
@@ -150,6 +179,7 @@ impl Inner {
             desk: Mutex::new(Desk {
                 wake: None,
                 sources: Vec::new(),
+                reaper: None,
                 limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
             }),
@@ -157,43 +187,74 @@ impl Inner {
         })
     }
 
-    /// Sets the reader and the reaper to work.
-    pub(crate) fn attend(self: &Arc<Self>, crew: Crew, readers: Vec<OwnedFd>) {
+    /// Sets the reader to work from the moment on at which there is something in a pipe, or nobody who could write; and the
+    /// reaper from the exit of the leader on. Nobody is woken before.
+    pub(crate) fn attend(self: &Arc<Self>, crew: Crew, readers: Vec<Tap>) {
         let Crew {
             reader,
             reaper,
-            wake,
+            poller,
         } = crew;
+        let (read, reap) = (reader.call(), reaper.call());
         let sources: Vec<_> = readers
             .into_iter()
             .zip(&self.outputs)
-            .map(|(pipe, output)| Arc::new(reader::Source::new(pipe, Arc::clone(output))))
+            .map(|(pipe, output)| {
+                let output = Arc::clone(output);
+                Arc::new(reader::Source::new(pipe, output, read.entry().clone()))
+            })
             .collect();
-        let to_drain = sources.clone();
-        {
-            let mut desk = self.desk.lock();
-            desk.wake = Some(Arc::clone(&wake));
-            desk.sources = sources.iter().map(Arc::downgrade).collect();
+        let leader = self.group.leader();
+        let guard = ReaderGuard(Arc::clone(self));
+        reader.stand_by({
+            let (to_read, poller) = (sources.clone(), Arc::clone(&poller));
+            let (leader, reap) = (leader.clone(), reap.clone());
+            move || {
+                // Held until everything is in the threads' poller that is taken out of it here.
+                drop(guard.0.desk.lock());
+                reader::run(to_read, &poller, &Attendance(&guard.0));
+                drop(guard);
+                leader.iter().for_each(|leader| take_over(leader, &reap));
+            }
+        });
+        let guard = ReaperGuard(Arc::clone(self));
+        reaper.stand_by({
+            let (to_drain, leader) = (sources.clone(), leader.clone());
+            let place = reap.entry().clone();
+            move || {
+                leader
+                    .iter()
+                    .for_each(|leader| place.remove(leader.as_fd()));
+                guard.0.reap(&to_drain);
+            }
+        });
+        let mut desk = self.desk.lock();
+        match leader {
+            Some(leader) => reap.once_readable(leader.as_fd()),
+            // On older kernels the reaper has to wait for the exit itself.
+            None => reap.now(),
         }
-        let reader_guard = ReaderGuard(Arc::clone(self));
-        let reaper_guard = ReaperGuard(Arc::clone(self));
-        reaper.run(move || {
-            let guard = reaper_guard;
-            // The reaper wakes the reader, so that the start pays for one wake-up and not for two. Nothing is late for it:
-            // what the child writes until then is in the pipe.
-            reader.run(move || {
-                let guard = reader_guard;
-                reader::run(sources, &wake, &Attendance(&guard.0));
-            });
-            let process = &guard.0;
-            let descriptor = process.group.leader();
-            let leader = match &descriptor {
-                Some(descriptor) => Child::Descriptor(descriptor.as_fd()),
-                None => Child::Number(process.pid),
-            };
-            reaper::run(leader, &process.life, move || {
-                to_drain.iter().for_each(|source| source.drain());
-            });
+        for source in &sources {
+            read.once_readable(source.as_fd());
+        }
+        desk.sources = sources.iter().map(Arc::downgrade).collect();
+        desk.reaper = Some(reap);
+        desk.wake = Some(Wake { poller, call: read });
+        // Orders that were there before the reader.
+        if desk.limit != Deadline::NEVER || desk.abandon {
+            desk.wake();
+        }
+    }
+
+    /// The reaper's work.
+    fn reap(&self, sources: &[Arc<reader::Source>]) {
+        let descriptor = self.group.leader();
+        let leader = match &descriptor {
+            Some(descriptor) => Child::Descriptor(descriptor.as_fd()),
+            None => Child::Number(self.pid),
+        };
+        reaper::run(leader, &self.life, || {
+            sources.iter().for_each(|source| source.drain());
         });
     }
 
@@ -264,27 +325,28 @@ impl Inner {
         let Some(descriptor) = self.group.leader() else {
             return;
         };
-        let mut set = [PollFd::readable(descriptor.as_fd())];
-        while !set[0].has_input() {
-            if deadline.passed() || poll(&mut set, deadline.left()).is_err() {
-                return;
-            }
-        }
-        let sources: Vec<_> = {
-            let desk = self.desk.lock();
-            if desk.sources.is_empty() {
-                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
-                return;
-            }
-            desk.sources.iter().filter_map(Weak::upgrade).collect()
+        // It may be in the table and not attended yet: then what it wrote cannot be taken by us, and the reaper will.
+        let Some(reaper) = self.desk.lock().reaper.clone() else {
+            return;
         };
+        // The exit wakes us and not the reaper. It begins when the leader is reaped (since Linux 6.9, as this descriptor), by
+        // whomever, or with the next exit that it is to look at.
+        let place = reaper.entry();
+        place.change(descriptor.as_fd(), Interest::HangupOnce);
+        let mut set = [PollFd::readable(descriptor.as_fd())];
+        while !set[0].has_input() && !deadline.passed() && poll(&mut set, deadline.left()).is_ok() {
+        }
         let leader = Child::Descriptor(descriptor.as_fd());
-        if presence(leader) == Presence::Zombie {
+        if set[0].has_input() && presence(leader) == Presence::Zombie {
+            let sources = self.desk.lock().sources.clone();
+            let sources: Vec<_> = sources.iter().filter_map(Weak::upgrade).collect();
             reaper::end(leader, true, &self.life, || {
                 sources.iter().for_each(|source| source.drain());
             });
             drop(sources);
             self.tell_outputs();
+        } else {
+            place.change(descriptor.as_fd(), Interest::ReadableOnce);
         }
     }
 
@@ -370,16 +432,12 @@ impl Inner {
     pub(crate) fn abandon_output(&self) {
         let mut desk = self.desk.lock();
         desk.abandon = true;
-        if let Some(wake) = &desk.wake {
-            wake.raise();
-        }
+        desk.wake();
     }
 
     /// Lets a reader that found a lossless output full go on.
     fn resume_reading(&self) {
-        if let Some(wake) = &self.desk.lock().wake {
-            wake.raise();
-        }
+        self.desk.lock().wake();
     }
 
     /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
@@ -390,11 +448,10 @@ impl Inner {
         self.tell_outputs();
         {
             let mut desk = self.desk.lock();
+            desk.reaper = None;
             if desk.limit != Deadline::NEVER {
                 desk.limit = Deadline::NEVER;
-                if let Some(wake) = &desk.wake {
-                    wake.raise();
-                }
+                desk.wake();
             }
         }
         self.observer.ended(self.id, &self.about);
@@ -470,6 +527,43 @@ impl fmt::Debug for Inner {
             .field("pid", &self.pid)
             .field("about", &self.about)
             .finish_non_exhaustive()
+    }
+}
+
+/// Does the reaper's work on the reader's thread, if the leader exits in a moment.
+///
+/// That is what a leader does most often that has closed its output: the kernel closes what it had open, and then it has
+/// exited. The reader has just been woken by the one; nobody need be woken by the other.
+fn take_over(leader: &PidFd, reaper: &Call) {
+    reaper.entry().remove(leader.as_fd());
+    let moment = Deadline::after(EXIT_MOMENT);
+    loop {
+        let mut set = [PollFd::readable(leader.as_fd())];
+        if poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input() {
+            // A thread may have been woken before, and then has the job.
+            reaper.claim().into_iter().for_each(|job| job());
+            return;
+        }
+        if moment.passed() {
+            break;
+        }
+        thread::yield_now();
+    }
+    // It had not exited, so that its job waits.
+    reaper.once_readable(leader.as_fd());
+}
+
+/// How long after the end of its output a leader may exit for the same thread to see to it.
+const EXIT_MOMENT: Duration = Duration::from_micros(50);
+
+impl Desk {
+    /// Lets the reader look at its orders. It finds them, since they are there before it is woken and it needs our lock to
+    /// look.
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake.poller.ring();
+            wake.call.now();
+        }
     }
 }
 

@@ -58,11 +58,6 @@ impl<'fd> PollFd<'fd> {
         Self::new(fd.as_raw_fd(), libc::POLLIN)
     }
 
-    /// Waits only until the other side is gone.
-    pub(crate) fn hangup(fd: BorrowedFd<'fd>) -> Self {
-        Self::new(fd.as_raw_fd(), 0)
-    }
-
     /// A place that is passed over.
     pub(crate) fn none() -> Self {
         Self::new(-1, 0)

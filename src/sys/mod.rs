@@ -10,6 +10,7 @@ pub(crate) mod clean;
 pub(crate) mod descriptor;
 pub(crate) mod path;
 pub(crate) mod pidfd;
+pub(crate) mod poller;
 pub(crate) mod posix_spawn;
 pub(crate) mod signal;
 pub(crate) mod texts;

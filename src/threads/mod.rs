@@ -1,13 +1,18 @@
 //! Threads for blocking work, kept for the next job when one is done.
 //!
-//! Owns the threads and the list of those that are idle. Promises: a job that was given a [`Worker`] always runs, since
-//! the thread exists before the job does; each thread blocks all signals; a panic ends a job and not its thread; idle
-//! threads leave after [`IDLE_TIME`].
+//! Owns the threads and the list of those that are idle. Promises: a job that was given a [`Worker`] or a [`Place`] always
+//! runs, since the thread exists before the job does; each thread blocks all signals; a panic ends a job and not its thread;
+//! idle threads leave after [`IDLE_TIME`].
+//!
+//! There are two kinds: a [`Worker`] is one thread that is woken with its job; behind a [`Place`] is any of the threads that
+//! are [on call](on_call), for a job that begins when something happens.
 //!
 //! Lock order: the list of threads, then the inbox of one of them. Nothing else is locked while one is held.
 //!
-//! A thread waits for its job without trying again before it sleeps, which a channel does: with a start in the other half of
+//! A worker waits for its job without trying again before it sleeps, which a channel does: with a start in the other half of
 //! its work on the other processor, such tries only take time from the child.
+
+mod on_call;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,8 +24,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::sys::poller::Poller;
 use crate::sys::signal::with_all_blocked;
 use crate::time::Deadline;
+
+use on_call::OnCall;
+pub(crate) use on_call::{Call, Place};
 
 /// How long a thread waits for its next job.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -28,7 +37,7 @@ const IDLE_TIME: Duration = Duration::from_secs(10);
 /// The stack of a thread. The work is shallow, and only what is touched takes memory.
 const STACK_BYTES: usize = 64 << 10;
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that are kept for reuse.
 pub(crate) struct Pool {
@@ -36,12 +45,17 @@ pub(crate) struct Pool {
     inner: Mutex<Inner>,
     /// Signalled, with `inner`, when the last thread of a closed pool leaves.
     left: Condvar,
+    /// [`IDLE_TIME`], but for tests.
+    idle_time: Duration,
 }
 
 #[derive(Default)]
 struct Inner {
     /// Those that wait for a job; the last one has waited for the shortest time.
     idle: Vec<Seat>,
+    on_call: OnCall,
+    /// Where the threads on call sleep; `None` after the last one of a closed pool.
+    porch: Option<Arc<Poller>>,
     /// How many threads there are, those included that are being made.
     alive: usize,
     handles: HashMap<u64, JoinHandle<()>>,
@@ -68,8 +82,8 @@ struct Inbox {
 enum Mail {
     #[default]
     Nothing,
-    Call(Call),
-    /// The seat is gone: no call will ever come.
+    Work(Work),
+    /// The seat is gone: no work will ever come.
     Last,
 }
 
@@ -105,23 +119,29 @@ impl Drop for Seat {
 }
 
 /// A job, and the seat to give back after it.
-struct Call {
+struct Work {
     job: Job,
     seat: Seat,
 }
 
 /// A thread that waits for a job. Dropped without one, it goes back to the idle ones.
 pub(crate) struct Worker {
-    pool: Arc<Pool>,
     seat: Option<Seat>,
 }
 
 impl Pool {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Pool {
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        Self::with_idle_time(IDLE_TIME)
+    }
+
+    fn with_idle_time(idle_time: Duration) -> io::Result<Arc<Self>> {
+        let pool = Pool {
             inner: Mutex::default(),
             left: Condvar::new(),
-        })
+            idle_time,
+        };
+        pool.inner.lock().porch()?;
+        Ok(Arc::new(pool))
     }
 
     /// An idle thread, or a new one.
@@ -137,42 +157,51 @@ impl Pool {
         };
         let seat = match seat {
             Some(seat) => seat,
-            None => self.make(number).inspect_err(|_| self.leave(number))?,
+            None => {
+                let inbox = Arc::<Inbox>::default();
+                let calls = Arc::clone(&inbox);
+                self.make(number, move |pool| pool.serve(number, &calls))
+                    .inspect_err(|_| self.leave(number))?;
+                Seat { number, inbox }
+            }
         };
-        Ok(Worker {
-            pool: Arc::clone(self),
-            seat: Some(seat),
-        })
+        Ok(Worker { seat: Some(seat) })
     }
 
-    fn make(self: &Arc<Self>, number: u64) -> io::Result<Seat> {
-        let inbox = Arc::<Inbox>::default();
-        let calls = Arc::clone(&inbox);
+    fn make(
+        self: &Arc<Self>,
+        number: u64,
+        live: impl FnOnce(&Pool) + Send + 'static,
+    ) -> io::Result<()> {
         let pool = Arc::clone(self);
         let handle = with_all_blocked(|| {
             thread::Builder::new()
                 .name(format!("procmgr-{number}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || pool.serve(number, &calls))
+                .spawn(move || live(&pool))
         })?;
         self.inner.lock().handles.insert(number, handle);
-        Ok(Seat { number, inbox })
+        Ok(())
     }
 
-    /// The life of a thread.
+    /// The life of a thread that is woken with its jobs.
     fn serve(&self, number: u64, calls: &Inbox) {
+        // The first job is on its way.
+        let mut patience = Deadline::NEVER;
         loop {
-            match calls.take(Deadline::after(IDLE_TIME)) {
-                Mail::Call(Call { job, seat }) => {
+            match calls.take(patience) {
+                Mail::Work(Work { job, seat }) => {
                     // What a job serves is marked as failed by the job's own guards; the thread goes on.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                     self.put_back(seat);
+                    patience = Deadline::after(self.idle_time);
                 }
                 Mail::Last => break,
                 Mail::Nothing => {
-                    // Somebody may have taken our seat just now: then a job comes, and we wait for it.
+                    // Without a seat there is the last mail in a moment. Somebody may have taken it though: then a job comes.
                     let mut inner = self.inner.lock();
                     inner.idle.retain(|seat| seat.number != number);
+                    patience = Deadline::NEVER;
                 }
             }
         }
@@ -201,13 +230,15 @@ impl Pool {
     /// Lets the idle threads leave, and each other one after its job; waits for them until the deadline. True if none
     /// is left.
     pub(crate) fn close(&self, deadline: Deadline) -> bool {
-        let idle = {
+        let (idle, porch) = {
             let mut inner = self.inner.lock();
             inner.closed = true;
-            std::mem::take(&mut inner.idle)
+            (std::mem::take(&mut inner.idle), inner.porch.clone())
         };
-        // Each of them is woken by this, and needs the lock to leave.
+        // Each of them is woken by this, and needs the lock to leave. Of those on call each wakes the next.
         drop(idle);
+        porch.iter().for_each(|porch| porch.ring());
+        drop(porch);
         let mut inner = self.inner.lock();
         while inner.alive > 0 && !deadline.passed() {
             match deadline.instant() {
@@ -216,6 +247,9 @@ impl Pool {
             }
         }
         let all_left = inner.alive == 0;
+        if all_left {
+            inner.porch = None;
+        }
         let handles = std::mem::take(&mut inner.handles);
         drop(inner);
         for (_, handle) in handles {
@@ -237,20 +271,22 @@ impl fmt::Debug for Pool {
 impl Worker {
     /// Gives the thread its job.
     pub(crate) fn run(mut self, job: impl FnOnce() + Send + 'static) {
+        self.give(Box::new(job));
+    }
+
+    fn give(&mut self, job: Job) {
         if let Some(seat) = self.seat.take() {
             let inbox = Arc::clone(&seat.inbox);
-            let job: Job = Box::new(job);
             // The place is free, since who holds the seat is the only sender; the thread listens while its seat exists.
-            inbox.put(Mail::Call(Call { job, seat }));
+            inbox.put(Mail::Work(Work { job, seat }));
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            self.pool.put_back(seat);
-        }
+        // From now on it counts its idle time.
+        self.give(Box::new(|| ()));
     }
 }
 
@@ -268,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_used_again_also_after_a_panic() {
-        let pool = Pool::new();
+        let pool = Pool::new().expect("descriptors");
         let (tell, told) = bounded(1);
         for round in 0..3 {
             let tell = tell.clone();
@@ -294,7 +330,7 @@ mod tests {
 
     #[test]
     fn closing_waits_for_jobs_until_the_deadline() {
-        let pool = Pool::new();
+        let pool = Pool::new().expect("descriptors");
         let (go, wait) = bounded::<()>(0);
         pool.worker()
             .expect("a thread")

@@ -1,0 +1,401 @@
+//! Threads on call: each sleeps until something happens that one of the jobs waits for, and whoever is woken takes that job.
+//!
+//! To wake a thread takes longer than anything else that a start does beside the spawn. So a start wakes nobody: it adds what
+//! its job waits for to the one poller in which all of these threads sleep. A [`Place`] is the promise of a thread: there are
+//! never fewer of them on call than places and waiting jobs, so that each job finds one.
+//!
+//! A thread that nobody needs leaves after [`IDLE_TIME`](super::IDLE_TIME). One that was promised sleeps without a limit, except that a thread
+//! which was idle before it was promised wakes once when that time is over.
+//!
+//! The lock is the pool's; nothing else is locked while it is held.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::MutexGuard;
+
+use super::{Inner, Job, Pool};
+use crate::sys::poller::{Entry, Event, Interest, Poller};
+
+/// Who is on call, and for what.
+#[derive(Default)]
+pub(super) struct OnCall {
+    /// Threads that have no job, those included that are being made.
+    present: usize,
+    /// How many of them look again after a time.
+    timed: usize,
+    /// Places, and jobs that no thread has taken: never more than threads.
+    promised: usize,
+    /// Jobs for which nothing has happened, by the number of their place.
+    waiting: HashMap<u64, Job>,
+    /// Jobs that shall begin.
+    called: Vec<Job>,
+}
+
+impl OnCall {
+    /// How many could leave.
+    fn spare(&self) -> usize {
+        self.present - self.promised
+    }
+
+    /// Whether a thread must be woken to see that it is not needed.
+    pub(super) fn needs_look(&self, closed: bool) -> bool {
+        match closed {
+            true => self.spare() > 0,
+            false => self.timed < self.spare(),
+        }
+    }
+
+    /// Takes a job that shall begin, together with the promise that was made for it. The caller is on call no more.
+    fn take(&mut self) -> Option<Job> {
+        let job = self.called.pop()?;
+        self.present -= 1;
+        self.promised -= 1;
+        Some(job)
+    }
+
+    fn call(&mut self, number: u64) -> bool {
+        let job = self.waiting.remove(&number);
+        let is_there = job.is_some();
+        self.called.extend(job);
+        is_there
+    }
+
+    fn call_all(&mut self) {
+        self.called.extend(self.waiting.drain().map(|(_, job)| job));
+    }
+}
+
+/// The promise of a thread for one job. Dropped without one, it is given back.
+pub(crate) struct Place {
+    pool: Arc<Pool>,
+    porch: Arc<Poller>,
+    number: u64,
+    is_used: bool,
+}
+
+/// How a job is called that was given to a [`Place`].
+#[derive(Clone)]
+pub(crate) struct Call {
+    pool: Arc<Pool>,
+    /// In the poller of the threads.
+    entry: Entry,
+}
+
+impl Inner {
+    pub(super) fn porch(&mut self) -> io::Result<Arc<Poller>> {
+        let porch = match self.porch.take() {
+            Some(porch) => porch,
+            None => Arc::new(Poller::new()?),
+        };
+        Ok(Arc::clone(self.porch.insert(porch)))
+    }
+}
+
+impl Pool {
+    /// Promises a thread, making one if there are too few.
+    pub(crate) fn place(self: &Arc<Self>) -> io::Result<Place> {
+        let (number, porch, is_missing) = {
+            let mut inner = self.inner.lock();
+            // A start may come this far after the pool was closed, and is refused later.
+            let porch = inner.porch()?;
+            inner.next += 1;
+            inner.on_call.promised += 1;
+            let is_missing = inner.on_call.promised > inner.on_call.present;
+            if is_missing {
+                inner.on_call.present += 1;
+                inner.alive += 1;
+            }
+            (inner.next, porch, is_missing)
+        };
+        if is_missing {
+            let sleep_in = Arc::clone(&porch);
+            self.make(number, move |pool| pool.stand(number, &sleep_in))
+                .inspect_err(|_| {
+                    let mut inner = self.inner.lock();
+                    inner.on_call.promised -= 1;
+                    inner.on_call.present -= 1;
+                    drop(inner);
+                    self.leave(number);
+                })?;
+        }
+        Ok(Place {
+            pool: Arc::clone(self),
+            porch,
+            number,
+            is_used: false,
+        })
+    }
+
+    /// The life of a thread on call.
+    fn stand(&self, number: u64, porch: &Poller) {
+        let mut inner = self.inner.lock();
+        let mut was_long = false;
+        loop {
+            if let Some(job) = inner.on_call.take() {
+                // One ring may stand for several calls.
+                let are_more = !inner.on_call.called.is_empty();
+                MutexGuard::unlocked(&mut inner, || {
+                    if are_more {
+                        porch.ring();
+                    }
+                    // As for the other threads, what a job serves is marked as failed by its own guards.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                });
+                inner.on_call.present += 1;
+                was_long = false;
+                continue;
+            }
+            let is_spare = inner.on_call.spare() > 0;
+            if is_spare && (was_long || inner.closed) {
+                break;
+            }
+            // Whoever makes a thread spare sees to it that one looks, so that who is not spare now need not look again.
+            inner.on_call.timed += usize::from(is_spare);
+            let timeout = is_spare.then_some(self.idle_time);
+            let event = MutexGuard::unlocked(&mut inner, || {
+                let event = porch.wait(1, timeout)?.next();
+                if let Some(Event::Ready {
+                    has_input: false, ..
+                }) = event
+                {
+                    // Most likely a process is exiting, and we run in its place. There is nothing to do before it has, and
+                    // a caller may wait for that.
+                    thread::yield_now();
+                }
+                Ok::<_, io::Error>(event)
+            });
+            inner.on_call.timed -= usize::from(is_spare);
+            was_long = false;
+            match event {
+                // Another thread may have been woken by another descriptor of the same job.
+                Ok(Some(Event::Ready { number, .. })) => drop(inner.on_call.call(number)),
+                Ok(Some(Event::Rung)) => {}
+                Ok(None) => was_long = is_spare,
+                // The host has closed the poller under our feet: each job finds out for itself what it still has.
+                Err(_) => inner.on_call.call_all(),
+            }
+        }
+        inner.on_call.present -= 1;
+        let needs_look = inner.on_call.needs_look(inner.closed);
+        drop(inner);
+        if needs_look {
+            porch.ring();
+        }
+        self.leave(number);
+    }
+}
+
+impl Place {
+    /// What the job that is given here will wait with.
+    pub(crate) fn call(&self) -> Call {
+        Call {
+            pool: Arc::clone(&self.pool),
+            entry: Entry::new(&self.porch, self.number),
+        }
+    }
+
+    /// Gives a thread the job to begin once it is called. Wakes nobody.
+    pub(crate) fn stand_by(mut self, job: impl FnOnce() + Send + 'static) {
+        self.is_used = true;
+        let mut inner = self.pool.inner.lock();
+        inner.on_call.waiting.insert(self.number, Box::new(job));
+    }
+}
+
+impl Call {
+    /// Lets the job begin, if it waits.
+    pub(crate) fn now(&self) {
+        let is_waiting = self.pool.inner.lock().on_call.call(self.entry.number());
+        if is_waiting {
+            self.entry.poller().ring();
+        }
+    }
+
+    /// Takes the job, if it waits, for the caller to do, who is one of these threads: it comes back and is spare.
+    pub(crate) fn claim(&self) -> Option<Job> {
+        let mut inner = self.pool.inner.lock();
+        let job = inner.on_call.waiting.remove(&self.entry.number())?;
+        inner.on_call.promised -= 1;
+        Some(job)
+    }
+
+    /// Lets the job begin once the descriptor is readable, or the other side of it is gone; at once if that cannot be waited
+    /// for. The job waits already, so that whoever is woken finds it, and takes the descriptor out when it has begun.
+    pub(crate) fn once_readable(&self, fd: BorrowedFd<'_>) {
+        if self.entry.add(fd, Interest::ReadableOnce).is_err() {
+            self.now();
+        }
+    }
+
+    /// A poller for what the job waits for once it has begun.
+    pub(crate) fn poller(&self) -> io::Result<Poller> {
+        self.entry.poller().another()
+    }
+
+    /// Where the descriptors are that the job waits for.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call")
+            .field("entry", &self.entry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        let mut inner = self.pool.inner.lock();
+        inner.on_call.promised -= 1;
+        let needs_look = inner.on_call.needs_look(inner.closed);
+        drop(inner);
+        if needs_look {
+            self.porch.ring();
+        }
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::sys::descriptor::Wake;
+    use crate::time::Deadline;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn pool() -> Arc<Pool> {
+        Pool::new().expect("descriptors")
+    }
+
+    /// Threads on call, those that look again after a time, and promises.
+    fn counts(pool: &Pool) -> (usize, usize, usize) {
+        let inner = pool.inner.lock();
+        let on_call = &inner.on_call;
+        (on_call.present, on_call.timed, on_call.promised)
+    }
+
+    fn eventually(pool: &Pool, expected: (usize, usize, usize)) {
+        let deadline = Deadline::after(PATIENCE);
+        while counts(pool) != expected {
+            assert!(
+                !deadline.passed(),
+                "{:?} and not {expected:?}",
+                counts(pool)
+            );
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_job_begins_when_something_happens_and_not_before() {
+        let pool = pool();
+        let (tell, told) = bounded(8);
+        let wakes: Vec<Wake> = (0..3).map(|_| Wake::new().expect("a descriptor")).collect();
+        let calls: Vec<Call> = wakes
+            .iter()
+            .zip(0..)
+            .map(|(wake, number)| {
+                let place = pool.place().expect("a thread");
+                let (call, tell) = (place.call(), tell.clone());
+                place.stand_by(move || tell.send(number).expect("it is awaited"));
+                call.once_readable(wake.as_fd());
+                call
+            })
+            .collect();
+        assert_eq!(counts(&pool).2, 3);
+        assert!(told.is_empty());
+        wakes[1].raise();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(1));
+        calls[2].now();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(2));
+        // It has begun, so there is nothing to call.
+        calls[1].now();
+        calls[2].now();
+        let claimed = calls[0].claim().expect("it waits");
+        assert!(calls[0].claim().is_none());
+        claimed();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(0));
+        assert!(told.is_empty());
+        for (call, wake) in calls.iter().zip(&wakes) {
+            call.entry().remove(wake.as_fd());
+        }
+        assert!(pool.close(Deadline::NEVER));
+    }
+
+    /// Several calls may come before the first thread is awake, and then it is woken once for all of them.
+    #[test]
+    fn each_of_many_calls_is_heard() {
+        let pool = pool();
+        let (tell, told) = bounded(64);
+        for _ in 0..50 {
+            let places: Vec<_> = (0..4).map(|_| pool.place().expect("a thread")).collect();
+            // All four are needed at once: each waits for the others.
+            let barrier = Arc::new(std::sync::Barrier::new(4));
+            let calls: Vec<_> = places.iter().map(Place::call).collect();
+            for place in places {
+                let (tell, barrier) = (tell.clone(), Arc::clone(&barrier));
+                place.stand_by(move || {
+                    barrier.wait();
+                    tell.send(()).expect("it is awaited");
+                });
+            }
+            calls.iter().for_each(Call::now);
+            for _ in 0..4 {
+                told.recv_timeout(PATIENCE).expect("it began");
+            }
+        }
+        assert!(pool.close(Deadline::NEVER));
+    }
+
+    /// A thread that was promised sleeps without a limit, so it must hear that it is not needed; and the one that hears it may
+    /// be another one, which tells it when it leaves.
+    #[test]
+    fn places_that_are_not_used_let_their_threads_go() {
+        let pool = Pool::with_idle_time(Duration::from_millis(20)).expect("descriptors");
+        let take = || -> Vec<_> { (0..5).map(|_| pool.place().expect("a thread")).collect() };
+        for place in take() {
+            let call = place.call();
+            place.stand_by(|| ());
+            call.now();
+        }
+        // They are idle, and promised again: now they sleep without a limit.
+        let places = take();
+        eventually(&pool, (5, 0, 5));
+        drop(places);
+        eventually(&pool, (0, 0, 0));
+        assert!(pool.close(Deadline::NEVER));
+    }
+
+    #[test]
+    fn a_thread_survives_a_panic_of_its_job() {
+        let pool = pool();
+        let place = pool.place().expect("a thread");
+        let call = place.call();
+        place.stand_by(|| std::panic::resume_unwind(Box::new(())));
+        call.now();
+        eventually(&pool, (1, 1, 0));
+        assert!(pool.close(Deadline::NEVER));
+    }
+}
