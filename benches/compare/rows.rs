@@ -185,8 +185,10 @@ impl Bench {
         let mut peers: Vec<(Peer, Holdings, Holdings)> = starters
             .map(|mut peer| {
                 warm_up(&mut peer);
+                // What it has for itself is not a child's.
+                peer.ask(&["crowd", "0", SLEEP, "watched"]);
                 let before = peer.holdings();
-                peer.ask(&["crowd", &count, SLEEP, "watched"]);
+                peer.ask(&["crowd-start", &count, SLEEP]);
                 (peer, before, before)
             })
             .collect();
