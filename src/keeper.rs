@@ -2,7 +2,8 @@
 //!
 //! Owns the order in which ended processes go. Promises: each is dropped once and by nobody's call of `list`: on time by the
 //! keeper's own thread; when there are too many, by the thread whose process is one more, which wakes nobody. With nothing to
-//! drop the keeper's thread sleeps without a timeout. One lock, a leaf: what drops is called without it.
+//! drop the keeper's thread sleeps without a timeout. It keeps the time of idle threads too. One lock, which comes before that of
+//! the threads; what drops is called without it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::id::Id;
+use crate::threads::Pool;
 
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -81,15 +83,25 @@ impl Keeper {
         }
     }
 
-    /// The life of the keeper's thread: calls `drop_one` for each process whose time has come, until it is closed.
-    pub(crate) fn run(&self, drop_one: impl Fn(Id)) {
+    /// Something else is due at some time.
+    pub(crate) fn look(&self) {
+        // Under the lock, so that the thread has either not asked for that time yet or waits.
+        let _inner = self.inner.lock();
+        self.changed.notify_all();
+    }
+
+    /// The life of the keeper's thread: calls `drop_one` for each process whose time has come, and dismisses threads of the pool
+    /// when that is due, until it is closed.
+    pub(crate) fn run(&self, pool: &Pool, drop_one: impl Fn(Id)) {
         let mut inner = self.inner.lock();
         while !inner.closed {
             if let Some(id) = inner.take_due() {
                 MutexGuard::unlocked(&mut inner, || drop_one(id));
                 continue;
             }
-            match inner.queues.iter().filter_map(Queue::due).min() {
+            pool.dismiss();
+            let dues = inner.queues.iter().filter_map(Queue::due);
+            match dues.chain(pool.due()).min() {
                 Some(due) => drop(self.changed.wait_until(&mut inner, due)),
                 None => self.changed.wait(&mut inner),
             }

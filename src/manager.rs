@@ -105,13 +105,14 @@ impl Manager {
     /// closed.
     pub fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let pool = Pool::new()
-            .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
         let keeper = Arc::new(Keeper::new(
             config.keep_ended,
             config.keep_keyed,
             config.max_ended,
         ));
+        let timekeeper = Arc::clone(&keeper);
+        let pool = Pool::new(move || timekeeper.look())
+            .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
         let worker = pool
             .worker()
             .map_err(|error| Error::io("no thread for the keeper", error))?;
@@ -132,8 +133,9 @@ impl Manager {
             settled: Condvar::new(),
         });
         let weak = Arc::downgrade(&house);
+        let threads = Arc::clone(&house.pool);
         worker.run(move || {
-            keeper.run(|id| {
+            keeper.run(&threads, |id| {
                 if let Some(house) = weak.upgrade() {
                     house.drop_process(id);
                 }

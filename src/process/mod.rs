@@ -213,8 +213,10 @@ impl Inner {
                 // Held until everything is in the threads' poller that is taken out of it here.
                 drop(guard.0.desk.lock());
                 reader::run(to_read, &poller, &Attendance(&guard.0));
-                drop(guard);
-                leader.iter().for_each(|leader| take_over(leader, &reap));
+                drop((guard, poller));
+                leader
+                    .into_iter()
+                    .for_each(|leader| take_over(leader, &reap));
             }
         });
         let guard = ReaperGuard(Arc::clone(self));
@@ -240,6 +242,7 @@ impl Inner {
         desk.sources = sources.iter().map(Arc::downgrade).collect();
         desk.reaper = Some(reap);
         desk.wake = Some(Wake { poller, call: read });
+        drop(sources);
         // Orders that were there before the reader.
         if desk.limit != Deadline::NEVER || desk.abandon {
             desk.wake();
@@ -534,12 +537,13 @@ impl fmt::Debug for Inner {
 ///
 /// That is what a leader does most often that has closed its output: the kernel closes what it had open, and then it has
 /// exited. The reader has just been woken by the one; nobody need be woken by the other.
-fn take_over(leader: &PidFd, reaper: &Call) {
+fn take_over(leader: Arc<PidFd>, reaper: &Call) {
     reaper.entry().remove(leader.as_fd());
     let moment = Deadline::after(EXIT_MOMENT);
     loop {
         let mut set = [PollFd::readable(leader.as_fd())];
         if poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input() {
+            drop(leader);
             // A thread may have been woken before, and then has the job.
             reaper.claim().into_iter().for_each(|job| job());
             return;

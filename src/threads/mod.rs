@@ -47,6 +47,8 @@ pub(crate) struct Pool {
     left: Condvar,
     /// [`IDLE_TIME`], but for tests.
     idle_time: Duration,
+    /// Is told when the time is to be kept.
+    timekeeper: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -130,15 +132,20 @@ pub(crate) struct Worker {
 }
 
 impl Pool {
-    pub(crate) fn new() -> io::Result<Arc<Self>> {
-        Self::with_idle_time(IDLE_TIME)
+    /// `timekeeper` is called, without a lock, when there is a time at which [`dismiss`](Pool::dismiss) is due.
+    pub(crate) fn new(timekeeper: impl Fn() + Send + Sync + 'static) -> io::Result<Arc<Self>> {
+        Self::with_idle_time(IDLE_TIME, timekeeper)
     }
 
-    fn with_idle_time(idle_time: Duration) -> io::Result<Arc<Self>> {
+    fn with_idle_time(
+        idle_time: Duration,
+        timekeeper: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Arc<Self>> {
         let pool = Pool {
             inner: Mutex::default(),
             left: Condvar::new(),
             idle_time,
+            timekeeper: Box::new(timekeeper),
         };
         pool.inner.lock().porch()?;
         Ok(Arc::new(pool))
@@ -223,6 +230,7 @@ impl Pool {
         if !inner.closed {
             inner.handles.remove(&number);
         } else if inner.alive == 0 {
+            inner.porch = None;
             self.left.notify_all();
         }
     }
@@ -247,9 +255,6 @@ impl Pool {
             }
         }
         let all_left = inner.alive == 0;
-        if all_left {
-            inner.porch = None;
-        }
         let handles = std::mem::take(&mut inner.handles);
         drop(inner);
         for (_, handle) in handles {
@@ -304,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_used_again_also_after_a_panic() {
-        let pool = Pool::new().expect("descriptors");
+        let pool = Pool::new(|| ()).expect("descriptors");
         let (tell, told) = bounded(1);
         for round in 0..3 {
             let tell = tell.clone();
@@ -330,7 +335,7 @@ mod tests {
 
     #[test]
     fn closing_waits_for_jobs_until_the_deadline() {
-        let pool = Pool::new().expect("descriptors");
+        let pool = Pool::new(|| ()).expect("descriptors");
         let (go, wait) = bounded::<()>(0);
         pool.worker()
             .expect("a thread")

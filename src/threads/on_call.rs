@@ -4,8 +4,9 @@
 //! its job waits for to the one poller in which all of these threads sleep. A [`Place`] is the promise of a thread: there are
 //! never fewer of them on call than places and waiting jobs, so that each job finds one.
 //!
-//! A thread that nobody needs leaves after [`IDLE_TIME`](super::IDLE_TIME). One that was promised sleeps without a limit, except that a thread
-//! which was idle before it was promised wakes once when that time is over.
+//! They sleep without a limit, since the latest sleeper is woken first, whatever it is woken for: those that nobody needs would
+//! not be those whose time is over. So others keep the time ([`Pool::dismiss`]): as many as were spare all the while are
+//! dismissed, and any that is spare then leaves.
 //!
 //! The lock is the pool's; nothing else is locked while it is held.
 
@@ -15,10 +16,12 @@ use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
 use super::{Inner, Job, Pool};
+use crate::sys::descriptor::poll;
 use crate::sys::poller::{Entry, Event, Interest, Poller};
 
 /// Who is on call, and for what.
@@ -26,14 +29,18 @@ use crate::sys::poller::{Entry, Event, Interest, Poller};
 pub(super) struct OnCall {
     /// Threads that have no job, those included that are being made.
     present: usize,
-    /// How many of them look again after a time.
-    timed: usize,
     /// Places, and jobs that no thread has taken: never more than threads.
     promised: usize,
     /// Jobs for which nothing has happened, by the number of their place.
     waiting: HashMap<u64, Job>,
     /// Jobs that shall begin.
     called: Vec<Job>,
+    /// When some may have been spare for long enough.
+    due: Option<Instant>,
+    /// The fewest that were spare since that was set.
+    fewest: usize,
+    /// How many shall leave: never more than are spare.
+    dismissed: usize,
 }
 
 impl OnCall {
@@ -42,12 +49,25 @@ impl OnCall {
         self.present - self.promised
     }
 
-    /// Whether a thread must be woken to see that it is not needed.
-    pub(super) fn needs_look(&self, closed: bool) -> bool {
-        match closed {
-            true => self.spare() > 0,
-            false => self.timed < self.spare(),
+    /// Some may be spare from now on. True if the time is to be kept for them.
+    fn count_spare(&mut self, idle_time: Duration) -> bool {
+        let begins = self.due.is_none() && self.spare() > 0;
+        if begins {
+            self.due = Instant::now().checked_add(idle_time);
+            self.fewest = self.spare();
         }
+        begins
+    }
+
+    /// Fewer may be spare.
+    fn need(&mut self) {
+        self.fewest = self.fewest.min(self.spare());
+        self.dismissed = self.dismissed.min(self.spare());
+    }
+
+    /// Whether one that is spare is to leave.
+    fn may_leave(&self, closed: bool) -> bool {
+        self.spare() > 0 && (closed || self.dismissed > 0)
     }
 
     /// Takes a job that shall begin, together with the promise that was made for it. The caller is on call no more.
@@ -110,6 +130,7 @@ impl Pool {
                 inner.on_call.present += 1;
                 inner.alive += 1;
             }
+            inner.on_call.need();
             (inner.next, porch, is_missing)
         };
         if is_missing {
@@ -134,7 +155,6 @@ impl Pool {
     /// The life of a thread on call.
     fn stand(&self, number: u64, porch: &Poller) {
         let mut inner = self.inner.lock();
-        let mut was_long = false;
         loop {
             if let Some(job) = inner.on_call.take() {
                 // One ring may stand for several calls.
@@ -147,18 +167,14 @@ impl Pool {
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 });
                 inner.on_call.present += 1;
-                was_long = false;
+                self.keep_time(&mut inner);
                 continue;
             }
-            let is_spare = inner.on_call.spare() > 0;
-            if is_spare && (was_long || inner.closed) {
+            if inner.on_call.may_leave(inner.closed) {
                 break;
             }
-            // Whoever makes a thread spare sees to it that one looks, so that who is not spare now need not look again.
-            inner.on_call.timed += usize::from(is_spare);
-            let timeout = is_spare.then_some(self.idle_time);
             let event = MutexGuard::unlocked(&mut inner, || {
-                let event = porch.wait(1, timeout)?.next();
+                let event = porch.wait(1, None)?.next();
                 if let Some(Event::Ready {
                     has_input: false, ..
                 }) = event
@@ -169,26 +185,67 @@ impl Pool {
                 }
                 Ok::<_, io::Error>(event)
             });
-            inner.on_call.timed -= usize::from(is_spare);
-            was_long = false;
             match event {
                 // Another thread may have been woken by another descriptor of the same job.
                 Ok(Some(Event::Ready { number, .. })) => drop(inner.on_call.call(number)),
-                Ok(Some(Event::Rung)) => {}
-                Ok(None) => was_long = is_spare,
-                // The host has closed the poller under our feet: each job finds out for itself what it still has.
-                Err(_) => inner.on_call.call_all(),
+                Ok(_) => {}
+                Err(_) => {
+                    // The host has closed the poller under our feet: each job finds out for itself what it still has. We
+                    // look for more of them from time to time.
+                    inner.on_call.call_all();
+                    if inner.on_call.called.is_empty() {
+                        MutexGuard::unlocked(&mut inner, || {
+                            let _ = poll(&mut [], Some(BLIND_PAUSE));
+                        });
+                    }
+                }
             }
         }
         inner.on_call.present -= 1;
-        let needs_look = inner.on_call.needs_look(inner.closed);
+        inner.on_call.dismissed = inner.on_call.dismissed.saturating_sub(1);
+        inner.on_call.need();
+        let may_another = inner.on_call.may_leave(inner.closed);
         drop(inner);
-        if needs_look {
+        if may_another {
             porch.ring();
         }
         self.leave(number);
     }
+
+    /// Lets the time be kept for those that are spare now.
+    fn keep_time(&self, inner: &mut MutexGuard<'_, Inner>) {
+        if inner.on_call.count_spare(self.idle_time) {
+            MutexGuard::unlocked(inner, || (self.timekeeper)());
+        }
+    }
+
+    /// When [`dismiss`](Pool::dismiss) is to be called next. If there was no such time before, the timekeeper is told.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.inner.lock().on_call.due
+    }
+
+    /// Lets as many threads leave as were spare for the idle time, if that is over.
+    pub(crate) fn dismiss(&self) {
+        let mut inner = self.inner.lock();
+        let on_call = &mut inner.on_call;
+        if on_call.due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        on_call.due = None;
+        on_call.dismissed = on_call.fewest;
+        if on_call.spare() > on_call.dismissed {
+            // The others have their time from now on. Who keeps it is here, and need not be told.
+            on_call.count_spare(self.idle_time);
+            on_call.fewest -= on_call.dismissed;
+        }
+        let porch = inner.porch.clone().filter(|_| inner.on_call.dismissed > 0);
+        drop(inner);
+        porch.iter().for_each(|porch| porch.ring());
+    }
 }
+
+/// How often a thread looks for jobs that has no poller any more.
+const BLIND_PAUSE: Duration = Duration::from_secs(1);
 
 impl Place {
     /// What the job that is given here will wait with.
@@ -216,7 +273,7 @@ impl Call {
         }
     }
 
-    /// Takes the job, if it waits, for the caller to do, who is one of these threads: it comes back and is spare.
+    /// Takes the job, if it waits, for the caller to do, who is one of these threads: when it comes back, one is spare.
     pub(crate) fn claim(&self) -> Option<Job> {
         let mut inner = self.pool.inner.lock();
         let job = inner.on_call.waiting.remove(&self.entry.number())?;
@@ -258,9 +315,10 @@ impl Drop for Place {
         }
         let mut inner = self.pool.inner.lock();
         inner.on_call.promised -= 1;
-        let needs_look = inner.on_call.needs_look(inner.closed);
+        self.pool.keep_time(&mut inner);
+        let may_leave = inner.on_call.may_leave(inner.closed);
         drop(inner);
-        if needs_look {
+        if may_leave {
             self.porch.ring();
         }
     }
@@ -275,7 +333,6 @@ impl std::fmt::Debug for Place {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
-    use std::time::Duration;
 
     use crossbeam_channel::bounded;
 
@@ -286,26 +343,30 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn pool() -> Arc<Pool> {
-        Pool::new().expect("descriptors")
+        Pool::new(|| ()).expect("descriptors")
     }
 
-    /// Threads on call, those that look again after a time, and promises.
-    fn counts(pool: &Pool) -> (usize, usize, usize) {
+    /// Threads on call, and promises.
+    fn counts(pool: &Pool) -> (usize, usize) {
         let inner = pool.inner.lock();
-        let on_call = &inner.on_call;
-        (on_call.present, on_call.timed, on_call.promised)
+        (inner.on_call.present, inner.on_call.promised)
     }
 
-    fn eventually(pool: &Pool, expected: (usize, usize, usize)) {
+    /// Waits until there are as many threads and promises, doing something meanwhile.
+    fn eventually(pool: &Pool, expected: (usize, usize), meanwhile: impl Fn()) {
         let deadline = Deadline::after(PATIENCE);
         while counts(pool) != expected {
-            assert!(
-                !deadline.passed(),
-                "{:?} and not {expected:?}",
-                counts(pool)
-            );
+            let now = counts(pool);
+            assert!(!deadline.passed(), "{now:?} and not {expected:?}");
+            meanwhile();
             thread::yield_now();
         }
+    }
+
+    fn places(pool: &Arc<Pool>, count: usize) -> Vec<Place> {
+        (0..count)
+            .map(|_| pool.place().expect("a thread"))
+            .collect()
     }
 
     #[test]
@@ -324,7 +385,7 @@ mod tests {
                 call
             })
             .collect();
-        assert_eq!(counts(&pool).2, 3);
+        assert_eq!(counts(&pool).1, 3);
         assert!(told.is_empty());
         wakes[1].raise();
         assert_eq!(told.recv_timeout(PATIENCE), Ok(1));
@@ -369,22 +430,49 @@ mod tests {
         assert!(pool.close(Deadline::NEVER));
     }
 
-    /// A thread that was promised sleeps without a limit, so it must hear that it is not needed; and the one that hears it may
-    /// be another one, which tells it when it leaves.
     #[test]
-    fn places_that_are_not_used_let_their_threads_go() {
-        let pool = Pool::with_idle_time(Duration::from_millis(20)).expect("descriptors");
-        let take = || -> Vec<_> { (0..5).map(|_| pool.place().expect("a thread")).collect() };
-        for place in take() {
+    fn those_that_were_spare_all_the_while_leave_and_no_others() {
+        let (tell, told) = bounded(8);
+        let idle_time = Duration::from_millis(20);
+        let pool = Pool::with_idle_time(idle_time, move || _ = tell.send(())).expect("descriptors");
+        let time_is_kept = || told.recv_timeout(PATIENCE).expect("the timekeeper is told");
+        let dismiss = || pool.dismiss();
+
+        // Places that were not used.
+        drop(places(&pool, 5));
+        time_is_kept();
+        eventually(&pool, (0, 0), dismiss);
+
+        // Jobs that are over, while two threads are needed.
+        for place in places(&pool, 5) {
             let call = place.call();
             place.stand_by(|| ());
             call.now();
         }
-        // They are idle, and promised again: now they sleep without a limit.
-        let places = take();
-        eventually(&pool, (5, 0, 5));
-        drop(places);
-        eventually(&pool, (0, 0, 0));
+        time_is_kept();
+        eventually(&pool, (5, 0), || ());
+        let kept = places(&pool, 2);
+        eventually(&pool, (2, 2), dismiss);
+
+        // A thread that does another one's job too.
+        let [first, second]: [Place; 2] = kept.try_into().expect("two");
+        let (begin, other) = (first.call(), second.call());
+        second.stand_by(|| ());
+        first.stand_by(move || other.claim().expect("it waits")());
+        begin.now();
+        eventually(&pool, (0, 0), dismiss);
+        assert!(pool.close(Deadline::NEVER));
+    }
+
+    /// A thread that was not spare for a moment is not dismissed: it is needed again and again.
+    #[test]
+    fn who_was_needed_meanwhile_stays() {
+        let pool = Pool::with_idle_time(Duration::ZERO, || ()).expect("descriptors");
+        drop(places(&pool, 3));
+        assert!(pool.due().is_some());
+        drop(places(&pool, 2));
+        pool.dismiss();
+        eventually(&pool, (2, 0), || ());
         assert!(pool.close(Deadline::NEVER));
     }
 
@@ -395,7 +483,7 @@ mod tests {
         let call = place.call();
         place.stand_by(|| std::panic::resume_unwind(Box::new(())));
         call.now();
-        eventually(&pool, (1, 1, 0));
+        eventually(&pool, (1, 0), || ());
         assert!(pool.close(Deadline::NEVER));
     }
 }
