@@ -170,7 +170,7 @@ func job(fields []string) []int64 {
 			}
 			return took.Nanoseconds()
 		})
-	case "crowd":
+	case "crowd", "crowd-start":
 		return timed(number(1), func() int64 {
 			begun := time.Now()
 			crowd = append(crowd, start(fields[2], new(buffer)))
