@@ -72,7 +72,8 @@ impl Keeper {
         if queue.len() == 1 {
             self.changed.notify_all();
         }
-        (inner.count() > self.most).then(|| inner.take_first())?
+        let are_too_many = !inner.closed && inner.count() > self.most;
+        are_too_many.then(|| inner.take_first())?
     }
 
     /// Somebody else has dropped a process that was kept. Its id may be used again, so it must not be found here.

@@ -14,7 +14,7 @@ use std::thread;
 
 use crate::output::{Filled, Lookout, Output, Sighting};
 use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
-use crate::sys::poller::{Entry, Event, Interest, Poller, Tap};
+use crate::sys::poller::{Entry, Event, Interest, MOST_EVENTS, Poller, Tap};
 use crate::time::Deadline;
 
 /// How many reads of one pipe follow each other before the other pipe and the orders are looked at.
@@ -23,9 +23,6 @@ const READS_IN_A_ROW: usize = 64;
 /// How often an empty pipe that had data just now is tried again before the thread sleeps: the writer is most likely
 /// about to write, and a sleep and a wake-up cost more than its next write takes.
 const YIELDS: usize = 5;
-
-/// What can happen in one wait: two pipes, and the bell.
-const EVENTS: usize = 3;
 
 /// A pipe and the output that it goes to.
 #[derive(Debug)]
@@ -177,8 +174,7 @@ impl Lookout for Source {
     }
 
     fn hand_back(&self) {
-        // Bytes that are there now wake the reader: none are left to nobody.
-        // If the reader has begun meanwhile, it waits already.
+        // Bytes that are there now wake the reader: none are left to nobody. If it has begun meanwhile, it listens already.
         match self.has_begun.load(Ordering::Relaxed) {
             true => self.pipe.listen(Interest::Readable),
             false => self.first.change(self.pipe.as_fd(), Interest::ReadableOnce),
@@ -212,7 +208,7 @@ pub(crate) fn run(sources: Vec<Arc<Source>>, poller: &Poller, attended: &dyn Att
         if sources.iter().all(Option::is_none) && attended.leave() {
             return;
         }
-        let Ok(events) = poller.wait(EVENTS, orders.due.left()) else {
+        let Ok(events) = poller.wait(MOST_EVENTS, orders.due.left()) else {
             // No kernel has another reason for this than a poller that is none.
             return;
         };

@@ -4,8 +4,9 @@
 //! `PROCMGR_LONG_RUN_STARTS` says how many (500); the memory is judged from 50,000 on, since in a few starts the
 //! allocator's own habits are larger than what is looked for. One test, since it counts what belongs to the whole process.
 //!
-//! It runs in a copy of this program in which glibc has one heap, and no caches for each thread. Each of these keeps up to seven
-//! pieces of every size for its thread, which fill over some hundred thousand starts and are no leak.
+//! It runs twice: first in a copy of this program in which glibc has one heap, and no caches for each thread, where the memory
+//! must not grow at all. Each of these caches keeps up to seven pieces of every size for its thread, which fill over some hundred
+//! thousand starts: so then, as it is, only a record, a thread or an output that is not given back is told from them.
 
 mod common;
 
@@ -55,13 +56,14 @@ const PLAIN_HEAP: &str = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
 
 #[test]
 fn starts_leave_nothing_however_many_there_are() {
-    if std::env::var_os(TUNABLES).is_none() {
+    let is_plain = std::env::var_os(TUNABLES).is_some_and(|tunables| tunables == PLAIN_HEAP);
+    if !is_plain {
         let program = std::env::current_exe().expect("the test knows where it is");
         let mut copy = Command::new(program);
         copy.arg("--nocapture").env(TUNABLES, PLAIN_HEAP);
         assert!(copy.status().expect("it starts").success());
-        return;
     }
+    let most = if is_plain { 1.0 } else { 8.0 };
     let starts = std::env::var("PROCMGR_LONG_RUN_STARTS").ok();
     let starts: usize = starts.and_then(|text| text.parse().ok()).unwrap_or(500);
     // What the standard library and the allocator open once.
@@ -90,7 +92,7 @@ fn starts_leave_nothing_however_many_there_are() {
     let growth = slope(&memory);
     println!("{starts} starts in {took:?}, {growth:.3} bytes of resident memory more for each");
     if starts >= ENOUGH {
-        assert!(growth < 1.0, "{growth} bytes for each start");
+        assert!(growth < most, "{growth} bytes for each start");
     }
 
     manager.close().expect("nothing is left");

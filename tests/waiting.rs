@@ -57,8 +57,8 @@ fn a_timeout_ends_the_waiting_only() {
     assert!(is_alive(process.pid()));
 }
 
-/// Who waits takes the exit on himself, so that it wakes nobody else. If he gives up before it, the library's own thread must
-/// see it: the output does not end with the leader here, so that nothing else wakes it.
+/// Who waits may do the reaper's work. If he gives up before the exit, the library's own thread must see it: the output does not
+/// end with the leader here, so that nothing else wakes it.
 #[test]
 fn the_end_is_seen_after_all_who_waited_have_given_up() {
     let manager = open();

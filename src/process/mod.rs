@@ -34,7 +34,7 @@ use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
-use crate::sys::poller::{Interest, Poller, Tap};
+use crate::sys::poller::{Poller, Tap};
 use crate::sys::signal::KILL;
 use crate::threads::{Call, Place, Pool};
 use crate::time::Deadline;
@@ -101,8 +101,6 @@ struct Desk {
     wake: Option<Wake>,
     /// Where the outputs come from, until they are closed.
     sources: Vec<Weak<reader::Source>>,
-    /// For the reaper's job, which begins with the exit; `None` before there is one.
-    reaper: Option<Call>,
     limit: Deadline,
     abandon: bool,
 }
@@ -179,7 +177,6 @@ impl Inner {
             desk: Mutex::new(Desk {
                 wake: None,
                 sources: Vec::new(),
-                reaper: None,
                 limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
             }),
@@ -240,7 +237,6 @@ impl Inner {
             read.once_readable(source.as_fd());
         }
         desk.sources = sources.iter().map(Arc::downgrade).collect();
-        desk.reaper = Some(reap);
         desk.wake = Some(Wake { poller, call: read });
         drop(sources);
         // Orders that were there before the reader.
@@ -328,28 +324,27 @@ impl Inner {
         let Some(descriptor) = self.group.leader() else {
             return;
         };
-        // It may be in the table and not attended yet: then what it wrote cannot be taken by us, and the reaper will.
-        let Some(reaper) = self.desk.lock().reaper.clone() else {
-            return;
-        };
-        // The exit wakes us and not the reaper. It begins when the leader is reaped (since Linux 6.9, as this descriptor), by
-        // whomever, or with the next exit that it is to look at.
-        let place = reaper.entry();
-        place.change(descriptor.as_fd(), Interest::HangupOnce);
         let mut set = [PollFd::readable(descriptor.as_fd())];
-        while !set[0].has_input() && !deadline.passed() && poll(&mut set, deadline.left()).is_ok() {
+        while !set[0].has_input() {
+            if deadline.passed() || poll(&mut set, deadline.left()).is_err() {
+                return;
+            }
         }
+        let sources: Vec<_> = {
+            let desk = self.desk.lock();
+            if desk.sources.is_empty() {
+                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
+                return;
+            }
+            desk.sources.iter().filter_map(Weak::upgrade).collect()
+        };
         let leader = Child::Descriptor(descriptor.as_fd());
-        if set[0].has_input() && presence(leader) == Presence::Zombie {
-            let sources = self.desk.lock().sources.clone();
-            let sources: Vec<_> = sources.iter().filter_map(Weak::upgrade).collect();
+        if presence(leader) == Presence::Zombie {
             reaper::end(leader, true, &self.life, || {
                 sources.iter().for_each(|source| source.drain());
             });
             drop(sources);
             self.tell_outputs();
-        } else {
-            place.change(descriptor.as_fd(), Interest::ReadableOnce);
         }
     }
 
@@ -451,7 +446,6 @@ impl Inner {
         self.tell_outputs();
         {
             let mut desk = self.desk.lock();
-            desk.reaper = None;
             if desk.limit != Deadline::NEVER {
                 desk.limit = Deadline::NEVER;
                 desk.wake();

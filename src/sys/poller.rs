@@ -41,8 +41,8 @@ impl Interest {
 /// The number under which the bell stands.
 const BELL: u64 = u64::MAX;
 
-/// How many events are taken at once.
-const EVENTS: usize = 3;
+/// How many events are taken at once: no thread of ours waits for more than two pipes and the bell.
+pub(crate) const MOST_EVENTS: usize = 3;
 
 /// Descriptors that threads wait for.
 #[derive(Debug)]
@@ -100,26 +100,6 @@ impl Poller {
         let _ = self.control(libc::EPOLL_CTL_MOD, self.bell.as_fd(), once, BELL);
     }
 
-    /// Waits for one more descriptor, under a number below the highest.
-    pub(crate) fn add(
-        &self,
-        fd: BorrowedFd<'_>,
-        number: u64,
-        interest: Interest,
-    ) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, interest.bits(), number)
-    }
-
-    /// Waits for something else of a descriptor that is in there; of another it does nothing.
-    fn change(&self, fd: BorrowedFd<'_>, number: u64, interest: Interest) {
-        let _ = self.control(libc::EPOLL_CTL_MOD, fd, interest.bits(), number);
-    }
-
-    /// Waits for a descriptor no more, if it did.
-    fn remove(&self, fd: BorrowedFd<'_>) {
-        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
-    }
-
     fn control(
         &self,
         operation: libc::c_int,
@@ -146,8 +126,8 @@ impl Poller {
         let milliseconds = timeout.map_or(-1, |left| {
             libc::c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
         });
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        let most = most.clamp(1, EVENTS) as libc::c_int;
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST_EVENTS];
+        let most = most.clamp(1, MOST_EVENTS) as libc::c_int;
         let epoll = self.epoll.as_raw_fd();
         // SAFETY: the events are writable, and not fewer than `most`.
         let count =
@@ -170,7 +150,7 @@ impl Poller {
     }
 }
 
-/// A poller, and the number under which somebody's descriptors are in it.
+/// A poller, and the number, below the highest, under which somebody's descriptors are in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     poller: Arc<Poller>,
@@ -195,17 +175,21 @@ impl Entry {
 
     /// Lets the poller wait for one more descriptor.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
-        self.poller.add(fd, self.number, interest)
+        self.control(libc::EPOLL_CTL_ADD, fd, interest.bits())
     }
 
-    /// Lets it wait for something else of a descriptor, if it is in there.
+    /// Lets it wait for something else of a descriptor that is in there; of another it does nothing.
     pub(crate) fn change(&self, fd: BorrowedFd<'_>, interest: Interest) {
-        self.poller.change(fd, self.number, interest);
+        let _ = self.control(libc::EPOLL_CTL_MOD, fd, interest.bits());
     }
 
-    /// Lets it wait for the descriptor no more.
+    /// Lets it wait for the descriptor no more, if it did.
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
-        self.poller.remove(fd);
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0);
+    }
+
+    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, events: u32) -> io::Result<()> {
+        self.poller.control(operation, fd, events, self.number)
     }
 }
 

@@ -15,7 +15,6 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
@@ -174,16 +173,7 @@ impl Pool {
                 break;
             }
             let event = MutexGuard::unlocked(&mut inner, || {
-                let event = porch.wait(1, None)?.next();
-                if let Some(Event::Ready {
-                    has_input: false, ..
-                }) = event
-                {
-                    // Most likely a process is exiting, and we run in its place. There is nothing to do before it has, and
-                    // a caller may wait for that.
-                    thread::yield_now();
-                }
-                Ok::<_, io::Error>(event)
+                Ok::<_, io::Error>(porch.wait(1, None)?.next())
             });
             match event {
                 // Another thread may have been woken by another descriptor of the same job.
@@ -333,6 +323,7 @@ impl std::fmt::Debug for Place {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::thread;
 
     use crossbeam_channel::bounded;
 
