@@ -32,6 +32,8 @@ pub(crate) struct Source {
     /// Where the reader's job waits for it, until that has begun.
     first: Entry,
     has_begun: AtomicBool,
+    /// Nothing will come any more.
+    has_ended: AtomicBool,
     /// Wakes a caller that looks out for bytes; made for the first one.
     raised: OnceLock<Wake>,
 }
@@ -56,7 +58,7 @@ pub(crate) struct Orders {
 }
 
 /// How a turn of reading ended.
-enum Turn {
+pub(crate) enum Turn {
     /// There is nothing to read now.
     Empty,
     /// There may be more.
@@ -74,15 +76,31 @@ impl Source {
             output,
             first,
             has_begun: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             raised: OnceLock::new(),
         }
     }
 
     /// The reader is there: from now on it waits itself.
-    fn begin(&self) {
+    pub(crate) fn begin(&self) {
         // Who sees this late changes what is waited for no more, and does nothing.
         self.has_begun.store(true, Ordering::Relaxed);
         self.first.remove(self.pipe.as_fd());
+    }
+
+    /// Whether the reader is there.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the threads on call from it, even from its end.
+    pub(crate) fn withhold(&self) {
+        self.first.remove(self.pipe.as_fd());
+    }
+
+    /// Whether its end was found: nobody will write any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
     }
 
     /// The source as a caller's lookout; `None` if there is no descriptor to be had for that.
@@ -99,7 +117,10 @@ impl Source {
     /// Called when a writer has exited, this is all that it wrote: what the reader thread has taken out of the pipe
     /// before is in the output, because it reads under the output's lock, and our last look needs that lock too.
     pub(crate) fn drain(&self) {
-        let mut left = available(self.pipe.as_fd()).unwrap_or(0);
+        let mut left = match self.has_ended() {
+            true => 0,
+            false => available(self.pipe.as_fd()).unwrap_or(0),
+        };
         while left > 0 {
             match self.fill(true) {
                 Ok(Filled::Bytes(count @ 1..)) => left = left.saturating_sub(count),
@@ -114,11 +135,12 @@ impl Source {
             .fill(beyond, |pieces| read_vectored(self.pipe.as_fd(), pieces))
     }
 
-    fn turn(&self) -> Turn {
+    /// Reads what there is, as far as it may go on.
+    pub(crate) fn turn(&self) -> Turn {
         let mut yields = YIELDS;
         for _ in 0..READS_IN_A_ROW {
             match self.fill(false) {
-                Ok(Filled::Bytes(0)) => return Turn::Closed,
+                Ok(Filled::Bytes(0)) => return self.end(),
                 Ok(Filled::Bytes(_)) => yields = 0,
                 Ok(Filled::Full) => return Turn::Full,
                 Err(error) => match error.kind() {
@@ -132,11 +154,16 @@ impl Source {
                         return Turn::Empty;
                     }
                     // Nothing more can come from a descriptor that cannot be read.
-                    _ => return Turn::Closed,
+                    _ => return self.end(),
                 },
             }
         }
         Turn::More
+    }
+
+    fn end(&self) -> Turn {
+        self.has_ended.store(true, Ordering::Relaxed);
+        Turn::Closed
     }
 }
 
@@ -155,7 +182,7 @@ impl Lookout for Source {
         ];
         // The bytes shall wake the caller, and not the reader thread too: each thread that is woken costs the writer more
         // than its write.
-        match self.has_begun.load(Ordering::Relaxed) {
+        match self.has_begun() {
             true => self.pipe.listen(Interest::Hangup),
             false => self.first.change(self.pipe.as_fd(), Interest::HangupOnce),
         }
@@ -175,7 +202,7 @@ impl Lookout for Source {
 
     fn hand_back(&self) {
         // Bytes that are there now wake the reader: none are left to nobody. If it has begun meanwhile, it listens already.
-        match self.has_begun.load(Ordering::Relaxed) {
+        match self.has_begun() {
             true => self.pipe.listen(Interest::Readable),
             false => self.first.change(self.pipe.as_fd(), Interest::ReadableOnce),
         }
@@ -196,12 +223,13 @@ impl Lookout for Source {
 pub(crate) fn run(sources: Vec<Arc<Source>>, poller: &Poller, attended: &dyn Attended) {
     let mut sources: Vec<_> = sources.into_iter().map(Some).collect();
     let mut full = vec![false; sources.len()];
-    sources.iter().flatten().for_each(|source| source.begin());
     loop {
         let orders = attended.attend();
         for (number, place) in sources.iter_mut().enumerate() {
             if orders.abandon {
                 place.iter().for_each(|source| source.drain());
+            }
+            if orders.abandon || place.as_ref().is_some_and(|source| source.has_ended()) {
                 close(place, number, attended);
             }
         }

@@ -45,6 +45,9 @@ pub(crate) fn terminate(
     by: EndedBy,
     grace: Duration,
 ) -> Outcome {
+    processes
+        .iter()
+        .for_each(|process| process.leave_to_threads());
     let mut work = Work {
         targets: Targets::new(processes, instance),
         processes,

@@ -74,11 +74,20 @@ impl Group {
         self.signal_certain(0).is_some_and(|sent| sent.is_ok())
     }
 
+    /// Gives the descriptor back, unless there are members; then it is false.
+    pub(super) fn release_if_empty(&self) -> bool {
+        let is_empty = !self.has_members();
+        if is_empty {
+            self.descriptor.lock().take();
+        }
+        is_empty
+    }
+
     /// Gives the descriptor back, unless there are members that live on without the output: whoever has wiped its
     /// environment is found by nothing else. Many programs close their output right before they exit, so members get a
     /// moment to do that.
     pub(super) fn release(&self) {
-        if !self.has_members() || !self.has_lasting_members() {
+        if !self.has_lasting_members() {
             self.descriptor.lock().take();
         }
     }

@@ -11,12 +11,12 @@ mod ending;
 mod follow;
 mod group;
 mod handle;
+mod stand_in;
 
 use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,8 +32,6 @@ use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
 use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
-use crate::sys::descriptor::{PollFd, poll};
-use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Poller, Tap};
 use crate::sys::signal::KILL;
 use crate::threads::{Call, Place, Pool};
@@ -45,6 +43,7 @@ pub use follow::Follow;
 use group::Group;
 pub use handle::Process;
 pub(crate) use handle::Source;
+use stand_in::{StandIn, take_over};
 
 /// A stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,6 +102,12 @@ struct Desk {
     sources: Vec<Weak<reader::Source>>,
     limit: Deadline,
     abandon: bool,
+    /// For the reaper's job; `None` before there is one and once the leader has ended.
+    reap: Option<Call>,
+    /// Who does the threads' work.
+    stand_in: Option<Arc<StandIn>>,
+    /// Nobody may stand in any more.
+    threads_only: bool,
 }
 
 /// Wakes the reader, wherever it sleeps.
@@ -179,6 +184,9 @@ impl Inner {
                 sources: Vec::new(),
                 limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
+                reap: None,
+                stand_in: None,
+                threads_only: false,
             }),
             about: Arc::new(about),
         })
@@ -207,12 +215,13 @@ impl Inner {
             let (to_read, poller) = (sources.clone(), Arc::clone(&poller));
             let (leader, reap) = (leader.clone(), reap.clone());
             move || {
-                // Held until everything is in the threads' poller that is taken out of it here.
-                drop(guard.0.desk.lock());
+                guard.0.begin_to_read(&to_read);
                 reader::run(to_read, &poller, &Attendance(&guard.0));
+                let is_alone = !guard.0.has_stand_in();
                 drop((guard, poller));
                 leader
                     .into_iter()
+                    .filter(|_| is_alone)
                     .for_each(|leader| take_over(leader, &reap));
             }
         });
@@ -238,11 +247,19 @@ impl Inner {
         }
         desk.sources = sources.iter().map(Arc::downgrade).collect();
         desk.wake = Some(Wake { poller, call: read });
+        desk.reap = Some(reap);
         drop(sources);
         // Orders that were there before the reader.
         if desk.limit != Deadline::NEVER || desk.abandon {
             desk.wake();
         }
+    }
+
+    /// What the threads' poller waits for is the reader's from now on.
+    fn begin_to_read(&self, sources: &[Arc<reader::Source>]) {
+        // Held while that is put into the poller, or given back to it.
+        let _desk = self.desk.lock();
+        sources.iter().for_each(|source| source.begin());
     }
 
     /// The reaper's work.
@@ -301,7 +318,12 @@ impl Inner {
             Stream::Stdout => 0,
             Stream::Stderr => 1,
         };
-        let source = self.desk.lock().sources.get(number)?.upgrade()?;
+        let source = {
+            let mut desk = self.desk.lock();
+            // Who stands in is woken by the same bytes, which would be one too many.
+            desk.leave_to_threads();
+            desk.sources.get(number)?.upgrade()?
+        };
         source.lookout()
     }
 
@@ -310,42 +332,11 @@ impl Inner {
     }
 
     /// Waits for the end; `None` when the deadline comes first.
-    ///
-    /// The exit wakes the reaper, and whoever waits for the reaper is woken second, which takes twice as long. So a caller
-    /// waits for the exit itself, where a descriptor tells of it, and does the reaper's work if it is there first.
     fn wait(&self, deadline: Deadline) -> Option<End> {
         if self.life.now().is_none() && !deadline.passed() {
             self.wait_for_exit(deadline);
         }
         self.life.wait(deadline)
-    }
-
-    fn wait_for_exit(&self, deadline: Deadline) {
-        let Some(descriptor) = self.group.leader() else {
-            return;
-        };
-        let mut set = [PollFd::readable(descriptor.as_fd())];
-        while !set[0].has_input() {
-            if deadline.passed() || poll(&mut set, deadline.left()).is_err() {
-                return;
-            }
-        }
-        let sources: Vec<_> = {
-            let desk = self.desk.lock();
-            if desk.sources.is_empty() {
-                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
-                return;
-            }
-            desk.sources.iter().filter_map(Weak::upgrade).collect()
-        };
-        let leader = Child::Descriptor(descriptor.as_fd());
-        if presence(leader) == Presence::Zombie {
-            reaper::end(leader, true, &self.life, || {
-                sources.iter().for_each(|source| source.drain());
-            });
-            drop(sources);
-            self.tell_outputs();
-        }
     }
 
     /// Tells who follows an output that the process has ended.
@@ -439,13 +430,14 @@ impl Inner {
     }
 
     /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
-    fn leader_gone(&self) {
+    fn leader_gone(self: &Arc<Self>) {
         // Does nothing but after a defect: whoever waits must not wait for ever.
         self.life.end(|| (State::Lost, Usage::default()));
         // After the end, so that a reader that is told of it finds it.
         self.tell_outputs();
         {
             let mut desk = self.desk.lock();
+            desk.reap = None;
             if desk.limit != Deadline::NEVER {
                 desk.limit = Deadline::NEVER;
                 desk.wake();
@@ -455,7 +447,7 @@ impl Inner {
         self.one_less();
     }
 
-    fn output_gone(&self, output: &Output) {
+    fn output_gone(self: &Arc<Self>, output: &Output) {
         if output.close() {
             if !self.output_open() {
                 self.observer.output_closed(self.id, &self.about);
@@ -465,10 +457,22 @@ impl Inner {
     }
 
     /// The leader or an output is done with. The last of them tells the observer.
-    fn one_less(&self) {
+    fn one_less(self: &Arc<Self>) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.observer.done(self.id, &self.about);
-            self.group.release();
+            self.release_group();
+        }
+    }
+
+    fn release_group(self: &Arc<Self>) {
+        if self.group.release_if_empty() {
+            return;
+        }
+        // That takes a while, and the thread may be that of a caller who waits for the end. Without another one the group
+        // stays within reach.
+        if let Ok(worker) = self.pool.worker() {
+            let process = Arc::clone(self);
+            worker.run(move || process.group.release());
         }
     }
 
@@ -526,33 +530,6 @@ impl fmt::Debug for Inner {
             .finish_non_exhaustive()
     }
 }
-
-/// Does the reaper's work on the reader's thread, if the leader exits in a moment.
-///
-/// That is what a leader does most often that has closed its output: the kernel closes what it had open, and then it has
-/// exited. The reader has just been woken by the one; nobody need be woken by the other.
-fn take_over(leader: Arc<PidFd>, reaper: &Call) {
-    reaper.entry().remove(leader.as_fd());
-    let moment = Deadline::after(EXIT_MOMENT);
-    loop {
-        let mut set = [PollFd::readable(leader.as_fd())];
-        if poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input() {
-            drop(leader);
-            // A thread may have been woken before, and then has the job.
-            reaper.claim().into_iter().for_each(|job| job());
-            return;
-        }
-        if moment.passed() {
-            break;
-        }
-        thread::yield_now();
-    }
-    // It had not exited, so that its job waits.
-    reaper.once_readable(leader.as_fd());
-}
-
-/// How long after the end of its output a leader may exit for the same thread to see to it.
-const EXIT_MOMENT: Duration = Duration::from_micros(50);
 
 impl Desk {
     /// Lets the reader look at its orders. It finds them, since they are there before it is woken and it needs our lock to

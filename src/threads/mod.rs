@@ -120,6 +120,11 @@ impl Drop for Seat {
     }
 }
 
+/// What a job serves is marked as failed by the job's own guards; the thread goes on.
+fn do_job(job: Job) {
+    let _ = catch_unwind(AssertUnwindSafe(job));
+}
+
 /// A job, and the seat to give back after it.
 struct Work {
     job: Job,
@@ -198,8 +203,7 @@ impl Pool {
         loop {
             match calls.take(patience) {
                 Mail::Work(Work { job, seat }) => {
-                    // What a job serves is marked as failed by the job's own guards; the thread goes on.
-                    let _ = catch_unwind(AssertUnwindSafe(job));
+                    do_job(job);
                     self.put_back(seat);
                     patience = Deadline::after(self.idle_time);
                 }

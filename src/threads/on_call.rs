@@ -13,13 +13,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
-use super::{Inner, Job, Pool};
+use super::{Inner, Job, Pool, do_job};
 use crate::sys::descriptor::poll;
 use crate::sys::poller::{Entry, Event, Interest, Poller};
 
@@ -162,8 +161,7 @@ impl Pool {
                     if are_more {
                         porch.ring();
                     }
-                    // As for the other threads, what a job serves is marked as failed by its own guards.
-                    let _ = catch_unwind(AssertUnwindSafe(job));
+                    do_job(job);
                 });
                 inner.on_call.present += 1;
                 self.keep_time(&mut inner);
@@ -263,12 +261,17 @@ impl Call {
         }
     }
 
-    /// Takes the job, if it waits, for the caller to do, who is one of these threads: when it comes back, one is spare.
-    pub(crate) fn claim(&self) -> Option<Job> {
+    /// Does the job on the caller's own thread, if it waits. The thread that was promised for it is spare then.
+    pub(crate) fn perform(&self) -> bool {
         let mut inner = self.pool.inner.lock();
-        let job = inner.on_call.waiting.remove(&self.entry.number())?;
+        let Some(job) = inner.on_call.waiting.remove(&self.entry.number()) else {
+            return false;
+        };
         inner.on_call.promised -= 1;
-        Some(job)
+        self.pool.keep_time(&mut inner);
+        drop(inner);
+        do_job(job);
+        true
     }
 
     /// Lets the job begin once the descriptor is readable, or the other side of it is gone; at once if that cannot be waited
@@ -385,9 +388,8 @@ mod tests {
         // It has begun, so there is nothing to call.
         calls[1].now();
         calls[2].now();
-        let claimed = calls[0].claim().expect("it waits");
-        assert!(calls[0].claim().is_none());
-        claimed();
+        assert!(calls[0].perform());
+        assert!(!calls[0].perform());
         assert_eq!(told.recv_timeout(PATIENCE), Ok(0));
         assert!(told.is_empty());
         for (call, wake) in calls.iter().zip(&wakes) {
@@ -449,7 +451,7 @@ mod tests {
         let [first, second]: [Place; 2] = kept.try_into().expect("two");
         let (begin, other) = (first.call(), second.call());
         second.stand_by(|| ());
-        first.stand_by(move || other.claim().expect("it waits")());
+        first.stand_by(move || assert!(other.perform()));
         begin.now();
         eventually(&pool, (0, 0), dismiss);
         assert!(pool.close(Deadline::NEVER));

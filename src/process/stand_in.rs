@@ -1,0 +1,255 @@
+//! The work of a process's threads, done by a thread that is awake anyway.
+//!
+//! To wake a thread costs more than all that the threads do for a short command. So a caller that waits for the end stands in
+//! for both of them, and the one thread that an exit wakes is his; and where nobody waits, the reader's thread does the
+//! reaper's work after its own, if the leader exits in a moment.
+//!
+//! Promises: there is one stand-in at most, and none for a process whose output somebody follows or that is to be ended. What
+//! a stand-in has taken on is the threads' again when he gives up, and whenever somebody else asks for it, so that no end
+//! depends on whether a caller's thread runs.
+//!
+//! He takes on nothing but what the threads' poller waits for. They may read and reap at the same time as he does: reading is
+//! done under the output's lock, reaping under the life's, and whoever comes second finds nothing to do.
+
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use super::{Desk, Inner};
+use crate::reader::{Source, Turn};
+use crate::reaper;
+use crate::sys::child::{Child, Presence, presence};
+use crate::sys::descriptor::{PollFd, Wake, poll};
+use crate::sys::pidfd::PidFd;
+use crate::threads::Call;
+use crate::time::Deadline;
+
+/// How long after the end of its output a leader may exit for a thread to stay awake for that.
+///
+/// That is what a leader does most often that has closed its output: the kernel closes what it had open, and then it has
+/// exited.
+const EXIT_MOMENT: Duration = Duration::from_micros(50);
+
+/// Who stands in for the threads.
+pub(super) struct StandIn {
+    leader: Arc<PidFd>,
+    /// Raised when he does no more.
+    dismissed: Wake,
+}
+
+/// The stand-in at work. Dropped, it gives back what it has.
+struct Work<'a> {
+    process: &'a Inner,
+    own: Arc<StandIn>,
+    read: Call,
+    reap: Call,
+    /// The pipes that may have something to read; none once the reader's work is done.
+    sources: Vec<Arc<Source>>,
+}
+
+impl Inner {
+    /// Waits for the exit of the leader and does what follows it, or comes back at the deadline.
+    ///
+    /// Who waits for the reaper instead is woken second, which takes twice as long.
+    pub(super) fn wait_for_exit(&self, deadline: Deadline) {
+        let Some(leader) = self.group.leader() else {
+            return;
+        };
+        if let Some(work) = self.stand_in(&leader) {
+            work.run(deadline);
+        }
+        if self.life.now().is_none() && wait_until_readable(&leader, deadline) {
+            self.reap_exited(&leader);
+        }
+    }
+
+    /// Reaps a leader that has exited, if nobody did before.
+    fn reap_exited(&self, leader: &PidFd) {
+        let sources: Vec<_> = {
+            let desk = self.desk.lock();
+            if desk.sources.is_empty() {
+                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
+                return;
+            }
+            desk.sources.iter().filter_map(Weak::upgrade).collect()
+        };
+        let leader = Child::Descriptor(leader.as_fd());
+        if presence(leader) == Presence::Zombie {
+            reaper::end(leader, true, &self.life, || {
+                sources.iter().for_each(|source| source.drain());
+            });
+            drop(sources);
+            self.tell_outputs();
+        }
+    }
+
+    /// Takes on the threads' work, if it is to be had.
+    fn stand_in(&self, leader: &Arc<PidFd>) -> Option<Work<'_>> {
+        let mut desk = self.desk.lock();
+        if desk.stand_in.is_some() || desk.threads_only || desk.sources.is_empty() {
+            return None;
+        }
+        let (read, reap) = (desk.wake.as_ref()?.call.clone(), desk.reap.clone()?);
+        let own = Arc::new(StandIn {
+            leader: Arc::clone(leader),
+            dismissed: Wake::new().ok()?,
+        });
+        let sources: Vec<_> = desk.sources.iter().filter_map(Weak::upgrade).collect();
+        if sources.iter().any(|source| source.has_begun()) {
+            // The reader is woken by the end of the output, whatever we do.
+            return None;
+        }
+        sources.iter().for_each(|source| source.withhold());
+        reap.entry().remove(leader.as_fd());
+        desk.stand_in = Some(Arc::clone(&own));
+        Some(Work {
+            process: self,
+            own,
+            read,
+            reap,
+            sources,
+        })
+    }
+
+    /// Whether somebody stands in for the threads.
+    pub(super) fn has_stand_in(&self) -> bool {
+        self.desk.lock().stand_in.is_some()
+    }
+
+    /// From now on the threads do all of their work themselves.
+    pub(super) fn leave_to_threads(&self) {
+        self.desk.lock().leave_to_threads();
+    }
+}
+
+impl Desk {
+    pub(super) fn leave_to_threads(&mut self) {
+        self.threads_only = true;
+        self.dismiss();
+    }
+
+    /// Gives the threads what the stand-in has, whatever he is doing.
+    fn dismiss(&mut self) {
+        let Some(stand_in) = self.stand_in.take() else {
+            return;
+        };
+        if let Some(wake) = &self.wake {
+            let sources = self.sources.iter().filter_map(Weak::upgrade);
+            // A reader that was called before the stand-in came begins beside him. It has taken out of the threads' poller what
+            // was in there, under our lock, and nobody would do that again.
+            for source in sources.filter(|source| !source.has_begun()) {
+                wake.call.once_readable(source.as_fd());
+            }
+        }
+        if let Some(reap) = &self.reap {
+            reap.once_readable(stand_in.leader.as_fd());
+        }
+        stand_in.dismissed.raise();
+    }
+}
+
+impl Work<'_> {
+    /// Works until the leader has ended, the deadline, or the threads are to do it.
+    fn run(mut self, deadline: Deadline) {
+        while !deadline.passed() {
+            let pipe = |number: usize| match self.sources.get(number) {
+                Some(source) => PollFd::readable(source.as_fd()),
+                None => PollFd::none(),
+            };
+            // The leader first: when its exit is seen, the end of its output is seen in the same look.
+            let mut set = [
+                PollFd::readable(self.own.leader.as_fd()),
+                PollFd::readable(self.own.dismissed.as_fd()),
+                pipe(0),
+                pipe(1),
+            ];
+            if poll(&mut set, deadline.left()).is_err() {
+                return;
+            }
+            let [mut has_exited, is_dismissed, pipes @ ..] =
+                set.map(|entry| entry.has_input() || entry.hung_up());
+            if is_dismissed {
+                return;
+            }
+            let ready = self.sources.iter().zip(pipes).filter(|(_, ready)| *ready);
+            if ready
+                .filter(|(source, _)| matches!(source.turn(), Turn::Full))
+                .count()
+                > 0
+            {
+                return;
+            }
+            match self
+                .sources
+                .iter()
+                .filter(|source| source.has_ended())
+                .count()
+            {
+                0 => {}
+                ended if ended == self.sources.len() => {
+                    self.sources.clear();
+                    self.read.perform();
+                    has_exited = has_exited || exits_in_a_moment(&self.own.leader);
+                }
+                // One of two has ended, which its reader shall say.
+                _ => return,
+            }
+            if has_exited {
+                self.reap.perform();
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        let mut desk = self.process.desk.lock();
+        if desk
+            .stand_in
+            .as_ref()
+            .is_some_and(|other| Arc::ptr_eq(other, &self.own))
+        {
+            desk.dismiss();
+        }
+    }
+}
+
+/// Does the reaper's work on the reader's thread, which has just been woken by the end of the output, if the leader exits in
+/// a moment: nobody need be woken by that.
+pub(super) fn take_over(leader: Arc<PidFd>, reaper: &Call) {
+    reaper.entry().remove(leader.as_fd());
+    if exits_in_a_moment(&leader) {
+        drop(leader);
+        // A thread may have been woken before, and then has the job.
+        reaper.perform();
+    } else {
+        // It had not exited, so that its job waits.
+        reaper.once_readable(leader.as_fd());
+    }
+}
+
+fn exits_in_a_moment(leader: &PidFd) -> bool {
+    let moment = Deadline::after(EXIT_MOMENT);
+    while !wait_until_readable(leader, Deadline::now()) {
+        if moment.passed() {
+            return false;
+        }
+        thread::yield_now();
+    }
+    true
+}
+
+/// False at the deadline, and if there is nothing to wait with.
+fn wait_until_readable(leader: &PidFd, deadline: Deadline) -> bool {
+    let mut set = [PollFd::readable(leader.as_fd())];
+    loop {
+        if poll(&mut set, deadline.left()).is_err() {
+            return false;
+        }
+        if set[0].has_input() || deadline.passed() {
+            return set[0].has_input();
+        }
+    }
+}

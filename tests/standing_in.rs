@@ -1,0 +1,321 @@
+//! Callers that wait for the end do the work of the process's threads meanwhile, and nobody can tell.
+
+#![allow(unsafe_code)]
+
+mod common;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{FOREVER, PATIENCE, eventually, in_time, open, start, start_request, text, wait};
+use procmgr::{
+    EndedBy, Event, Process, ReadOptions, ReadState, Request, Signal, State, Status, Stream,
+};
+
+/// Waits for the end on a thread of its own while `meanwhile` runs, which begins when that thread is asleep.
+fn while_somebody_waits(process: &Process, meanwhile: impl FnOnce()) -> Status {
+    thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let waiter = scope.spawn(move || {
+            tell.send(thread_id()).expect("it is awaited");
+            wait(process)
+        });
+        asleep(told.recv().expect("it is sent"));
+        meanwhile();
+        waiter.join().expect("the thread did not panic")
+    })
+}
+
+fn thread_id() -> i32 {
+    // SAFETY: gettid takes nothing and touches no memory.
+    unsafe { libc::gettid() }
+}
+
+/// Waits until the thread sleeps in a `ppoll`.
+fn asleep(thread: i32) {
+    let file = format!("/proc/self/task/{thread}/syscall");
+    let number = libc::SYS_ppoll.to_string();
+    eventually("the waiter sleeps", || {
+        let call = fs::read_to_string(&file).expect("the thread lives");
+        call.split(' ').next() == Some(&number)
+    });
+}
+
+fn stop(process: &Process) {
+    process.stop(Duration::ZERO).expect("a stop");
+}
+
+#[test]
+fn what_comes_during_a_wait_is_kept_at_once() {
+    let manager = open();
+    let process = start(&manager, "while :; do sleep 0.01; echo line; done");
+    let status = while_somebody_waits(&process, || {
+        eventually("there are lines", || {
+            text(&process).matches("line").count() > 5
+        });
+        stop(&process);
+    });
+    assert_eq!(status.ended_by, EndedBy::Stop);
+}
+
+/// What a caller has taken on goes back to the threads when he gives up.
+#[test]
+fn what_comes_after_a_wait_was_given_up_is_kept_too() {
+    let manager = open();
+    for command in [
+        "sleep 0.05; echo late",
+        "echo early; sleep 0.05; echo late; sleep 600",
+    ] {
+        for separate in [false, true] {
+            let request = Request::new(command).separate_streams(separate);
+            let process = start_request(&manager, &request);
+            let waited = process
+                .wait_timeout(Duration::from_millis(20))
+                .expect("a wait");
+            assert!(waited.is_none());
+            eventually("it is there", || text(&process).ends_with("late\n"));
+            stop(&process);
+        }
+    }
+}
+
+#[test]
+fn an_output_that_ends_before_its_process_is_said_to_be_closed() {
+    let manager = open();
+    let events = manager.events().expect("a subscription");
+    let process = start(&manager, &format!("sleep 0.05; exec >&- 2>&-; {FOREVER}"));
+    while_somebody_waits(&process, || {
+        let next = || events.next(Some(PATIENCE)).expect("it is open");
+        assert_eq!(next(), Some(Event::Started(process.id())));
+        assert_eq!(next(), Some(Event::OutputClosed(process.id())));
+        assert!(process.status().expect("a status").is_running());
+        stop(&process);
+    });
+}
+
+/// The other one stays open, and is read too.
+#[test]
+fn the_end_of_one_stream_of_two_is_said() {
+    let manager = open();
+    let request = Request::new(format!(
+        "sleep 0.05; exec 2>&-; sleep 0.05; echo more; {FOREVER}"
+    ));
+    let process = start_request(&manager, &request.separate_streams(true));
+    let events = manager.events().expect("a subscription");
+    events.watch(&process, Stream::Stderr, 0).expect("a watch");
+    while_somebody_waits(&process, || {
+        let next = events.next(Some(PATIENCE)).expect("it is open");
+        assert!(matches!(next, Some(Event::Readable { .. })), "{next:?}");
+        let mut buffer = [0; 8];
+        let (options, now) = (ReadOptions::default(), Some(Duration::ZERO));
+        let chunk = process.read(Stream::Stderr, 0, &mut buffer, now, options);
+        assert_eq!(chunk.expect("a read").state, ReadState::Eof);
+        eventually("the other is read", || text(&process) == "more\n");
+        stop(&process);
+    });
+}
+
+/// A lossless output that nobody reads stops the child, and is let go on by who reads, whoever waits.
+#[test]
+fn a_full_lossless_output_is_the_threads_again() {
+    const BYTES: u64 = 2 << 20;
+    let manager = open();
+    let request = Request::new(format!("head -c {BYTES} /dev/zero")).lossless(true);
+    let process = start_request(&manager, &request);
+    let status = while_somebody_waits(&process, || {
+        let mut total = 0;
+        let total_now = || process.status().expect("a status").output_bytes;
+        eventually("it is full", || {
+            let before = std::mem::replace(&mut total, total_now());
+            total > 0 && total == before
+        });
+        assert!(total < BYTES);
+        let mut buffer = vec![0; 64 << 10];
+        let mut cursor = 0;
+        loop {
+            let (options, patience) = (ReadOptions::default(), Some(PATIENCE));
+            let chunk = process.read(Stream::Stdout, cursor, &mut buffer, patience, options);
+            let chunk = chunk.expect("a read");
+            assert_eq!(chunk.lost, 0);
+            cursor = chunk.cursor;
+            match chunk.state {
+                ReadState::Data => {}
+                ReadState::Eof => break,
+                other => panic!("{other:?} after {cursor} bytes"),
+            }
+        }
+        assert_eq!(cursor, BYTES);
+    });
+    assert_eq!(status.state, State::Exited(0));
+}
+
+/// Members of its group that live on without its output are given a second to exit before they are kept within reach. Whoever
+/// waits for the end does not wait for that.
+#[test]
+fn what_is_left_in_the_group_holds_up_no_waiter() {
+    let manager = open();
+    let waits = (0..5).map(|_| {
+        let process = start(
+            &manager,
+            &format!("{FOREVER} >/dev/null 2>&1 & sleep 0.05; exit 3"),
+        );
+        let began = Instant::now();
+        assert_eq!(wait(&process).state, State::Exited(3));
+        let waited = began.elapsed();
+        process.signal(Signal::Kill).expect("something is left");
+        waited
+    });
+    // One of them on a machine that is busy with something else.
+    assert!(waits.min() < Some(Duration::from_millis(900)));
+}
+
+/// Waits of all lengths, by several callers, and followers that come at any moment: nothing is lost, nobody hangs.
+#[test]
+fn waiting_and_following_come_and_go() {
+    const CHILDREN: u64 = 60;
+    let expected: String = (1..=300).map(|number| format!("{number}\n")).collect();
+    let manager = open();
+    in_time("all of it is over", move || {
+        for child in 0..CHILDREN {
+            let command = "seq 1 100; sleep 0.002; seq 101 200; sleep 0.002; seq 201 300";
+            let process = start(&manager, command);
+            let here = Barrier::new(4);
+            thread::scope(|scope| {
+                for waiter in 0..3 {
+                    let (process, here) = (&process, &here);
+                    let timeout = Duration::from_micros((child * 37 + waiter * 411) % 1500);
+                    scope.spawn(move || {
+                        here.wait();
+                        while process.wait_timeout(timeout).expect("a wait").is_none() {
+                            thread::yield_now();
+                        }
+                    });
+                }
+                here.wait();
+                if child % 2 == 0 {
+                    // Somewhere in the middle.
+                    eventually("it has begun", || !text(&process).is_empty());
+                    let mut follow = process.follow(Stream::Stdout);
+                    let mut followed = String::new();
+                    std::io::Read::read_to_string(&mut follow, &mut followed).expect("text");
+                    assert_eq!(followed, expected, "child {child}");
+                }
+            });
+            assert_eq!(wait(&process).state, State::Exited(0));
+            assert_eq!(text(&process), expected, "child {child}");
+        }
+    });
+}
+
+/// How many epolls of this program wait for the pipe that the process writes to.
+fn pollers_of_output(process: &Process) -> usize {
+    let pipe = fs::metadata(format!("/proc/{}/fd/1", process.pid())).expect("it runs");
+    let wanted = format!("ino:{:x} ", std::os::linux::fs::MetadataExt::st_ino(&pipe));
+    let infos = fs::read_dir("/proc/self/fdinfo").expect("descriptors");
+    infos
+        .filter_map(|info| fs::read_to_string(info.ok()?.path()).ok())
+        .map(|info| info.matches(&wanted).count())
+        .sum()
+}
+
+/// A thread may have been called by the first bytes just before a caller takes its work on, and begin after that. When the
+/// caller gives up, the pipe is that thread's, and must not be left where nobody takes it out any more.
+#[test]
+fn a_reader_that_began_meanwhile_keeps_what_it_has() {
+    let manager = open();
+    for round in 0..200 {
+        let command = "trap 'echo second' USR1; echo first; while :; do sleep 0.01; done";
+        let process = start(&manager, command);
+        // At about the time at which the first line comes.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_micros(300 + round % 50 * 20) {
+            std::hint::spin_loop();
+        }
+        let waited = process.wait_timeout(Duration::from_millis(1));
+        assert!(waited.expect("a wait").is_none());
+        eventually("it has begun", || text(&process) == "first\n");
+        // Now it is the thread's, whoever has read the first line.
+        process.signal(Signal::User1).expect("it runs");
+        eventually("there is more", || text(&process).contains("second"));
+        assert_eq!(pollers_of_output(&process), 1, "round {round}");
+        process.signal(Signal::Kill).expect("it runs");
+    }
+}
+
+/// The handler returns when the other end of this pipe is closed.
+static GATE: AtomicI32 = AtomicI32::new(-1);
+static IS_HELD: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn hold(_signal: libc::c_int) {
+    IS_HELD.store(true, Ordering::SeqCst);
+    let mut byte = 0u8;
+    // SAFETY: read may be called in a handler, and the byte is writable. Nothing in the test reads errno here.
+    unsafe { libc::read(GATE.load(Ordering::SeqCst), (&raw mut byte).cast(), 1) };
+}
+
+/// Lets `meanwhile` run while a caller that waits is held in the middle of that.
+fn while_a_waiter_is_held(process: &Process, meanwhile: impl FnOnce()) -> Status {
+    let (gate, opener) = std::io::pipe().expect("a pipe");
+    GATE.store(gate.as_raw_fd(), Ordering::SeqCst);
+    IS_HELD.store(false, Ordering::SeqCst);
+    thread::scope(|scope| {
+        // Dropped before the waiter is joined, also by a panic: that lets the handler return.
+        let opener = opener;
+        let (tell, told) = mpsc::channel();
+        let waiter = scope.spawn(move || {
+            tell.send(thread_id()).expect("it is awaited");
+            wait(process)
+        });
+        let thread = told.recv().expect("it is sent");
+        asleep(thread);
+        // SAFETY: tgkill takes numbers and touches no memory.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGUSR2) };
+        eventually("it is held", || IS_HELD.load(Ordering::SeqCst));
+        meanwhile();
+        drop(opener);
+        waiter.join().expect("the thread did not panic")
+    })
+}
+
+/// A thread can be held in the middle of a call: by a handler that does not return, by a debugger. It must not hold up those
+/// who end its process, nor those who follow it.
+#[test]
+fn a_waiter_who_is_held_holds_up_nobody_who_asks() {
+    // SAFETY: the handler has the type that signal asks for, and does only what one may.
+    unsafe { libc::signal(libc::SIGUSR2, hold as *const () as libc::sighandler_t) };
+    let manager = open();
+    let stop_in_time = |process: &Process| {
+        let process = process.clone();
+        in_time("it is stopped", move || stop(&process));
+    };
+
+    let process = start(&manager, FOREVER);
+    let status = while_a_waiter_is_held(&process, || stop_in_time(&process));
+    assert_eq!(status.ended_by, EndedBy::Stop);
+
+    let process = start(&manager, &format!("sleep 0.3; echo line; {FOREVER}"));
+    let status = while_a_waiter_is_held(&process, || {
+        let mut buffer = [0; 16];
+        let (options, patience) = (ReadOptions::default(), Some(PATIENCE));
+        let chunk = process.read(Stream::Stdout, 0, &mut buffer, patience, options);
+        assert_eq!(chunk.expect("a read").length, 5);
+        // What comes when he follows no more is the threads'.
+        process.signal(Signal::Terminate).expect("it runs");
+        eventually("the end is seen", || {
+            !process.status().expect("a status").is_running()
+        });
+    });
+    assert_eq!(status.ended_by, EndedBy::Signal);
+
+    let process = start(&manager, FOREVER);
+    while_a_waiter_is_held(&process, || {
+        let manager = manager.clone();
+        in_time("it is closed", move || {
+            manager.close().expect("all of it ends")
+        });
+    });
+}
