@@ -1,11 +1,12 @@
-//! What expires when: drops ended processes by time and by number.
+//! What expires when: time limits of processes, and ended ones that are kept no longer.
 //!
-//! Owns the order in which ended processes go. Promises: each is dropped once and by nobody's call of `list`: on time by the
-//! keeper's own thread; when there are too many, by the thread whose process is one more, which wakes nobody. With nothing to
-//! drop the keeper's thread sleeps without a timeout. It keeps the time of idle threads too. One lock, which comes before that of
-//! the threads; what drops is called without it.
+//! Owns the order in which ended processes go, and the time limits of those that run. Promises: a limit is told of once, at its
+//! time, unless its process has ended; each ended process is dropped once and by nobody's call of `list`: on time by the
+//! keeper's own thread; when there are too many, by the thread whose process is one more, which wakes nobody. With nothing
+//! due the keeper's thread sleeps without a timeout; it is woken only for what is due before that for which it will wake. It
+//! keeps the time of idle threads too. One lock, which comes before that of the threads; what is due is told without it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -27,7 +28,20 @@ pub(crate) struct Keeper {
 struct Inner {
     /// Those that were started without and with a key.
     queues: [Queue; 2],
+    /// When which processes are to be ended.
+    limits: BTreeSet<(Instant, Id)>,
+    /// When the thread wakes, which looks for what is due before it sleeps.
+    alarm: Option<Instant>,
     closed: bool,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// An ended process is to be dropped.
+    Drop(Id),
+    /// A process has reached its time limit, which was this one.
+    Limit(Id, Instant),
 }
 
 /// Processes that are kept for the same time, the one that ended first in front.
@@ -57,6 +71,8 @@ impl Keeper {
             most,
             inner: Mutex::new(Inner {
                 queues: [Queue::new(keep), Queue::new(keep_keyed)],
+                limits: BTreeSet::new(),
+                alarm: None,
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -66,11 +82,10 @@ impl Keeper {
     /// A process is done: keep it for a while. Gives the one that is to be dropped for it, if there are too many.
     pub(crate) fn add(&self, id: Id, keyed: bool) -> Option<Id> {
         let mut inner = self.inner.lock();
-        let queue = &mut inner.queues[usize::from(keyed)].ended;
-        queue.push_back((Instant::now(), id));
-        // The thread sleeps until the first of a queue is due, so one behind it changes nothing.
-        if queue.len() == 1 {
-            self.changed.notify_all();
+        let queue = &mut inner.queues[usize::from(keyed)];
+        queue.ended.push_back((Instant::now(), id));
+        if let Some(due) = queue.due() {
+            self.wake_for(&inner, due);
         }
         let are_too_many = !inner.closed && inner.count() > self.most;
         are_too_many.then(|| inner.take_first())?
@@ -84,6 +99,24 @@ impl Keeper {
         }
     }
 
+    /// A running process is to be ended at a time.
+    pub(crate) fn add_limit(&self, id: Id, at: Instant) {
+        let mut inner = self.inner.lock();
+        inner.limits.insert((at, id));
+        self.wake_for(&inner, at);
+    }
+
+    /// It has ended, or its time has come.
+    pub(crate) fn remove_limit(&self, id: Id, at: Instant) {
+        self.inner.lock().limits.remove(&(at, id));
+    }
+
+    fn wake_for(&self, inner: &Inner, due: Instant) {
+        if inner.alarm.is_none_or(|alarm| due < alarm) {
+            self.changed.notify_all();
+        }
+    }
+
     /// Something else is due at some time.
     pub(crate) fn look(&self) {
         // Under the lock, so that the thread has either not asked for that time yet or waits.
@@ -91,18 +124,20 @@ impl Keeper {
         self.changed.notify_all();
     }
 
-    /// The life of the keeper's thread: calls `drop_one` for each process whose time has come, and dismisses threads of the pool
-    /// when that is due, until it is closed.
-    pub(crate) fn run(&self, pool: &Pool, drop_one: impl Fn(Id)) {
+    /// The life of the keeper's thread: tells `act` of what is due, and dismisses threads of the pool when that is, until it
+    /// is closed.
+    pub(crate) fn run(&self, pool: &Pool, act: impl Fn(Due)) {
         let mut inner = self.inner.lock();
         while !inner.closed {
-            if let Some(id) = inner.take_due() {
-                MutexGuard::unlocked(&mut inner, || drop_one(id));
+            if let Some(due) = inner.take_due() {
+                MutexGuard::unlocked(&mut inner, || act(due));
                 continue;
             }
             pool.dismiss();
-            let dues = inner.queues.iter().filter_map(Queue::due);
-            match dues.chain(pool.due()).min() {
+            let kept = inner.queues.iter().filter_map(Queue::due);
+            let limit = inner.limits.first().map(|(at, _)| *at);
+            inner.alarm = kept.chain(limit).chain(pool.due()).min();
+            match inner.alarm {
                 Some(due) => drop(self.changed.wait_until(&mut inner, due)),
                 None => self.changed.wait(&mut inner),
             }
@@ -121,12 +156,15 @@ impl Inner {
         self.queues.iter().map(|queue| queue.ended.len()).sum()
     }
 
-    /// Takes out one whose time has come.
-    fn take_due(&mut self) -> Option<Id> {
+    /// Takes out something whose time has come.
+    fn take_due(&mut self) -> Option<Due> {
         let now = Instant::now();
+        if self.limits.first().is_some_and(|(at, _)| *at <= now) {
+            return self.limits.pop_first().map(|(at, id)| Due::Limit(id, at));
+        }
         let due = |queue: &&mut Queue| queue.due().is_some_and(|due| due <= now);
         let queue = self.queues.iter_mut().find(due)?;
-        queue.ended.pop_front().map(|(_, id)| id)
+        queue.ended.pop_front().map(|(_, id)| Due::Drop(id))
     }
 
     /// Takes out the one that ended first.

@@ -22,7 +22,7 @@ use crate::environment::Base;
 use crate::error::Error;
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
-use crate::keeper::Keeper;
+use crate::keeper::{Due, Keeper};
 use crate::ledger::{Claim, Ledger, MAX_KEYS, Name, Seen, Ticket};
 use crate::process::{self, Crew, Observer, Process, Settings, Source};
 use crate::request::{Form, Request, check_key, check_text, check_variable};
@@ -135,9 +135,9 @@ impl Manager {
         let weak = Arc::downgrade(&house);
         let threads = Arc::clone(&house.pool);
         worker.run(move || {
-            keeper.run(&threads, |id| {
+            keeper.run(&threads, |due| {
                 if let Some(house) = weak.upgrade() {
-                    house.drop_process(id);
+                    house.expire(due);
                 }
             });
         });
@@ -350,7 +350,7 @@ impl Manager {
         };
 
         let crew = Crew::gather(&house.pool)?;
-        let pipes = Pipes::new(request.separate_streams, crew.poller())?;
+        let pipes = Pipes::new(request.separate_streams)?;
         // Each of these two decides against somebody who comes at the same time: a cancel, a close.
         ticket.map_or(Ok(()), Ticket::begin_spawn)?;
         let sequence = admission.begin_spawn(owner.clone())?;
@@ -366,13 +366,15 @@ impl Manager {
             keyed: request.key.is_some(),
             started_at,
             started,
+            ends_at: request
+                .time_limit
+                .and_then(|limit| started.checked_add(limit)),
             sequence,
         };
         let settings = Settings {
             sizes: config.sizes(request.lossless),
             max_line_bytes: config.max_line_bytes,
             stop_grace: config.stop_grace,
-            time_limit: request.time_limit,
             pool: Arc::clone(&house.pool),
             observer: Box::new(Registrar(Arc::downgrade(house))),
         };
@@ -381,6 +383,9 @@ impl Manager {
         admission.publish(&process);
         // Before its threads can tell of its end.
         house.tell(Event::Started(id), &process.about);
+        if let Some(at) = process.about.ends_at {
+            house.keeper.add_limit(id, at);
+        }
         process.attend(crew, spawned.readers);
         Ok(process)
     }
@@ -578,6 +583,18 @@ impl House {
         self.events.tell(event, about.owner.as_deref());
     }
 
+    fn expire(&self, due: Due) {
+        match due {
+            Due::Drop(id) => self.drop_process(id),
+            Due::Limit(id, at) => {
+                let process = self.table.lock().processes.get(&id).cloned();
+                // It may have ended since, and its id been used again.
+                let limited = process.filter(|process| process.about.ends_at == Some(at));
+                limited.iter().for_each(|process| process.reach_limit());
+            }
+        }
+    }
+
     /// Drops an ended process. What its key has started is remembered first, so that who looks for the key between the
     /// two finds the one or the other.
     fn drop_process(&self, id: Id) {
@@ -683,7 +700,12 @@ impl Registrar {
 
 impl Observer for Registrar {
     fn ended(&self, id: Id, about: &About) {
-        self.tell(Event::Ended(id), about);
+        if let Some(house) = self.0.upgrade() {
+            if let Some(at) = about.ends_at {
+                house.keeper.remove_limit(id, at);
+            }
+            house.tell(Event::Ended(id), about);
+        }
     }
 
     fn output_closed(&self, id: Id, about: &About) {

@@ -1,20 +1,21 @@
-//! The reader thread of one process: from the pipe into the output, until nobody holds the pipe.
+//! Reading the output of one process: from a pipe into the output, until nobody holds the pipe.
 //!
-//! Its thread is on call until there is something to read. Owns the descriptors of the pipes, together with whoever holds a
-//! [`Source`]. Promises: every byte goes to the output in order; callers that look out for bytes read them too, under the
-//! output's lock, and meanwhile the thread is not woken by them; a silent process costs no CPU; a lossless output that is full
-//! stops the reading and nothing else. It knows nothing of the process but [`Attended`]. End of file is not the exit of the
-//! leader: that is the reaper's to say.
+//! Owns the descriptors of the pipes, together with whoever holds a [`Source`]. The thread that reads is on call until there
+//! is something to read. Promises: every byte goes to the output in order; callers that look out for bytes read them too, under
+//! the output's lock, and meanwhile no thread is woken by them; a silent process costs no CPU; a lossless output that is full
+//! stops the reading and nothing else. It knows nothing of the process. End of file is not the exit of the leader: that is the
+//! reaper's to say.
 
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use crate::output::{Filled, Lookout, Output, Sighting};
 use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
-use crate::sys::poller::{Entry, Event, Interest, MOST_EVENTS, Poller, Tap};
+use crate::sys::poller::{Entry, Interest};
 use crate::time::Deadline;
 
 /// How many reads of one pipe follow each other before the other pipe and the orders are looked at.
@@ -27,34 +28,16 @@ const YIELDS: usize = 5;
 /// A pipe and the output that it goes to.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pipe: Tap,
+    pipe: OwnedFd,
     output: Arc<Output>,
-    /// Where the reader's job waits for it, until that has begun.
-    first: Entry,
-    has_begun: AtomicBool,
+    /// Where the threads on call wait for it.
+    entry: Entry,
     /// Nothing will come any more.
     has_ended: AtomicBool,
+    /// No thread will be woken by it any more.
+    has_left: AtomicBool,
     /// Wakes a caller that looks out for bytes; made for the first one.
     raised: OnceLock<Wake>,
-}
-
-/// What the reader serves.
-pub(crate) trait Attended {
-    /// Does what is due and says what to do next.
-    fn attend(&self) -> Orders;
-    /// Nobody will write to the output with this number any more; its pipe is done with.
-    fn closed(&self, number: usize);
-    /// There is nothing to read any more. True lets the reader go; it is not asked again then.
-    fn leave(&self) -> bool;
-}
-
-/// What the reader is to do.
-#[derive(Debug)]
-pub(crate) struct Orders {
-    /// When it must ask again.
-    pub(crate) due: Deadline,
-    /// Take what is in the pipes, and read no more.
-    pub(crate) abandon: bool,
 }
 
 /// How a turn of reading ended.
@@ -70,32 +53,50 @@ pub(crate) enum Turn {
 }
 
 impl Source {
-    pub(crate) fn new(pipe: Tap, output: Arc<Output>, first: Entry) -> Self {
+    pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>, entry: Entry) -> Self {
         Source {
             pipe,
             output,
-            first,
-            has_begun: AtomicBool::new(false),
+            entry,
             has_ended: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             raised: OnceLock::new(),
         }
     }
 
-    /// The reader is there: from now on it waits itself.
-    pub(crate) fn begin(&self) {
-        // Who sees this late changes what is waited for no more, and does nothing.
-        self.has_begun.store(true, Ordering::Relaxed);
-        self.first.remove(self.pipe.as_fd());
+    /// Lets the threads on call be woken by it, who were not before.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        self.entry.add(self.pipe.as_fd(), self.interest())
     }
 
-    /// Whether the reader is there.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Relaxed)
+    /// Lets one of them be woken by what is there, or comes next. Does nothing after [`leave`](Source::leave).
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        if self.has_left.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // It is not in there where there was no memory for that before.
+        let changed = self.entry.change(self.pipe.as_fd(), self.interest());
+        changed.or_else(|_| self.enter())
     }
 
-    /// Keeps the threads on call from it, even from its end.
+    /// A full output waits for its readers, unless nobody is left who could write more.
+    fn interest(&self) -> Interest {
+        match self.output.is_stalled() {
+            true => Interest::Hangup,
+            false => Interest::Readable,
+        }
+    }
+
+    /// Keeps the threads from it, even from its end, until it [enters](Source::enter) again.
     pub(crate) fn withhold(&self) {
-        self.first.remove(self.pipe.as_fd());
+        self.entry.remove(self.pipe.as_fd());
+    }
+
+    /// No thread is woken by it any more, whoever has it still.
+    pub(crate) fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.withhold();
+        }
     }
 
     /// Whether its end was found: nobody will write any more.
@@ -142,7 +143,12 @@ impl Source {
             match self.fill(false) {
                 Ok(Filled::Bytes(0)) => return self.end(),
                 Ok(Filled::Bytes(_)) => yields = 0,
-                Ok(Filled::Full) => return Turn::Full,
+                Ok(Filled::Full) if !self.is_hung_up() => return Turn::Full,
+                // What is left in the pipe of a writer that is gone is kept beyond the size of the ring.
+                Ok(Filled::Full) => {
+                    self.drain();
+                    return self.end();
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock if yields < YIELDS => {
@@ -159,6 +165,12 @@ impl Source {
             }
         }
         Turn::More
+    }
+
+    /// Whether nobody is left who could write.
+    fn is_hung_up(&self) -> bool {
+        let mut set = [PollFd::readable(self.pipe.as_fd())];
+        poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].hung_up()
     }
 
     fn end(&self) -> Turn {
@@ -182,10 +194,7 @@ impl Lookout for Source {
         ];
         // The bytes shall wake the caller, and not the reader thread too: each thread that is woken costs the writer more
         // than its write.
-        match self.has_begun() {
-            true => self.pipe.listen(Interest::Hangup),
-            false => self.first.change(self.pipe.as_fd(), Interest::HangupOnce),
-        }
+        let _ = self.entry.change(self.pipe.as_fd(), Interest::Hangup);
         // It fails only for want of kernel memory; then whoever asks looks again.
         let waited = poll(&mut set, deadline.left()).is_ok();
         let [pipe, was_raised] = set;
@@ -201,11 +210,8 @@ impl Lookout for Source {
     }
 
     fn hand_back(&self) {
-        // Bytes that are there now wake the reader: none are left to nobody. If it has begun meanwhile, it listens already.
-        match self.has_begun() {
-            true => self.pipe.listen(Interest::Readable),
-            false => self.first.change(self.pipe.as_fd(), Interest::ReadableOnce),
-        }
+        // Bytes that are there now wake the reader: none are left to nobody.
+        let _ = self.entry.change(self.pipe.as_fd(), Interest::Readable);
     }
 
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -219,80 +225,20 @@ impl Lookout for Source {
     }
 }
 
-/// Reads until all pipes are closed and nothing is due. The sources are in the poller, under their numbers.
-pub(crate) fn run(sources: Vec<Arc<Source>>, poller: &Poller, attended: &dyn Attended) {
-    let mut sources: Vec<_> = sources.into_iter().map(Some).collect();
-    let mut full = vec![false; sources.len()];
-    loop {
-        let orders = attended.attend();
-        for (number, place) in sources.iter_mut().enumerate() {
-            if orders.abandon {
-                place.iter().for_each(|source| source.drain());
-            }
-            if orders.abandon || place.as_ref().is_some_and(|source| source.has_ended()) {
-                close(place, number, attended);
-            }
-        }
-        if sources.iter().all(Option::is_none) && attended.leave() {
-            return;
-        }
-        let Ok(events) = poller.wait(MOST_EVENTS, orders.due.left()) else {
-            // No kernel has another reason for this than a poller that is none.
-            return;
-        };
-        for event in events {
-            match event {
-                Event::Rung => {
-                    for (place, full) in sources.iter().zip(&mut full) {
-                        if std::mem::take(full) {
-                            let listen =
-                                |source: &Arc<Source>| source.pipe.listen(Interest::Readable);
-                            place.iter().for_each(listen);
-                        }
-                    }
-                }
-                Event::Ready {
-                    number,
-                    has_input,
-                    hung_up,
-                } => {
-                    let number = usize::try_from(number).unwrap_or(usize::MAX);
-                    let Some(place) = sources.get_mut(number) else {
-                        continue;
-                    };
-                    let Some(source) = place else { continue };
-                    let turn = match (has_input, hung_up) {
-                        (true, _) => source.turn(),
-                        (false, true) => {
-                            // Without input this means that the pipe is empty, that the output is full, or that a caller
-                            // looks out: what is left in the pipe of a writer that is gone is kept beyond the size of the
-                            // ring.
-                            source.drain();
-                            Turn::Closed
-                        }
-                        (false, false) => continue,
-                    };
-                    match turn {
-                        Turn::Empty | Turn::More => {}
-                        Turn::Full => {
-                            full[number] = true;
-                            // A full output waits for its readers, unless nobody is left who could write more.
-                            source.pipe.listen(Interest::Hangup);
-                        }
-                        Turn::Closed => close(place, number, attended),
-                    }
-                }
-            }
-        }
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
-fn close(place: &mut Option<Arc<Source>>, number: usize, attended: &dyn Attended) {
-    if let Some(source) = place.take() {
-        // A caller may have it still, and it would be found closed again and again.
-        source.pipe.leave();
-        // The descriptor goes before anybody is told that the output is closed.
-        drop(source);
-        attended.closed(number);
-    }
+/// Waits until there is something to read, but no longer than the pause.
+pub(crate) fn watch(sources: &[Arc<Source>], pause: Duration) {
+    let mut set: Vec<_> = sources
+        .iter()
+        .map(|source| match source.interest() {
+            Interest::Readable => PollFd::readable(source.as_fd()),
+            Interest::Hangup => PollFd::none(),
+        })
+        .collect();
+    let _ = poll(&mut set, Some(pause));
 }

@@ -27,7 +27,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use crate::config::StartMethod;
 use crate::environment::Block;
@@ -36,7 +35,6 @@ use crate::sys;
 use crate::sys::child::Pid;
 use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
-use crate::sys::poller::{Poller, Tap};
 use crate::sys::posix_spawn::{Image, PosixSpawn};
 use crate::sys::texts::Texts;
 
@@ -59,27 +57,25 @@ pub(crate) struct Description<'a> {
 #[derive(Debug)]
 pub(crate) struct Pipes {
     /// Standard output, and standard error if it is separate.
-    readers: Vec<Tap>,
+    readers: Vec<OwnedFd>,
     stdout: OwnedFd,
     /// `None` if it is the same as standard output.
     stderr: Option<OwnedFd>,
 }
 
 impl Pipes {
-    /// Their reading ends are numbered from 0 in the poller.
-    pub(crate) fn new(separate: bool, poller: &Arc<Poller>) -> Result<Self, Error> {
-        Self::make(separate, poller)
-            .map_err(|error| Error::spawn(Step::Pipe, "pipe for its output", error))
+    pub(crate) fn new(separate: bool) -> Result<Self, Error> {
+        Self::make(separate).map_err(|error| Error::spawn(Step::Pipe, "pipe for its output", error))
     }
 
-    fn make(separate: bool, poller: &Arc<Poller>) -> io::Result<Self> {
+    fn make(separate: bool) -> io::Result<Self> {
         let (first, stdout) = pipe()?;
-        let mut readers = vec![Tap::new(reader(first)?, poller, 0)?];
+        let mut readers = vec![reader(first)?];
         let stdout = writer(stdout)?;
         let stderr = match separate {
             true => {
                 let (second, stderr) = pipe()?;
-                readers.push(Tap::new(reader(second)?, poller, 1)?);
+                readers.push(reader(second)?);
                 Some(writer(stderr)?)
             }
             false => None,
@@ -107,7 +103,7 @@ fn writer(pipe: PipeWriter) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Spawned {
     pub(crate) pid: Pid,
-    pub(crate) readers: Vec<Tap>,
+    pub(crate) readers: Vec<OwnedFd>,
 }
 
 /// Starts the leader.

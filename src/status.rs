@@ -67,6 +67,8 @@ pub(crate) struct About {
     pub(crate) keyed: bool,
     pub(crate) started_at: SystemTime,
     pub(crate) started: Instant,
+    /// When its time limit is reached.
+    pub(crate) ends_at: Option<Instant>,
     /// When it was started, among those of its manager.
     pub(crate) sequence: u64,
 }

@@ -101,6 +101,24 @@ fn output_goes_on_during_the_grace_period() {
     assert!(text(&process).ends_with("\ndone\n"));
 }
 
+/// Time is kept for all of them by one thread, which sleeps until the first limit that it knows of.
+#[test]
+fn a_shorter_limit_that_comes_later_is_kept() {
+    let manager = open();
+    let start = |limit| {
+        let request = Request::new(FOREVER).time_limit(Duration::from_millis(limit));
+        start_request(&manager, &request)
+    };
+    // The last of them is to go before those that were there, and what comes after it later than some.
+    let processes = [600_000, 600_001, 300_000, 300, 50, 150].map(start);
+    for process in processes[3..].iter().rev() {
+        assert_eq!(wait(process).ended_by, EndedBy::Limit);
+    }
+    for process in &processes[..3] {
+        assert!(process.status().expect("a status").is_running());
+    }
+}
+
 #[test]
 fn a_limit_that_was_not_reached_changes_nothing() {
     let manager = open();

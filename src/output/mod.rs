@@ -254,6 +254,11 @@ impl Output {
         self.tell(inner);
     }
 
+    /// It is full, lossless, and nobody has read since.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.inner.lock().store.is_stalled()
+    }
+
     pub(crate) fn total(&self) -> u64 {
         self.inner.lock().store.total()
     }

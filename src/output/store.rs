@@ -95,6 +95,11 @@ impl Store {
         self.total
     }
 
+    /// A fill found no room, and there is none yet.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
     /// Lets `read` write the next bytes of the stream into the free pieces; it says how many it wrote.
     ///
     /// `beyond` makes room in a full lossless store by letting it grow beyond its tail.

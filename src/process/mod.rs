@@ -11,10 +11,11 @@ mod ending;
 mod follow;
 mod group;
 mod handle;
+mod reading;
 mod stand_in;
 
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -25,14 +26,13 @@ use crate::error::{Error, Step};
 use crate::id::Id;
 use crate::life::{Asked, End, Life};
 use crate::output::{Lookout, Output, Sizes};
-use crate::reader::{self, Attended, Orders};
+use crate::reader;
 use crate::reaper;
 use crate::signal::Signal;
 use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
 use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
-use crate::sys::poller::{Poller, Tap};
 use crate::sys::signal::KILL;
 use crate::threads::{Call, Place, Pool};
 use crate::time::Deadline;
@@ -43,7 +43,8 @@ pub use follow::Follow;
 use group::Group;
 pub use handle::Process;
 pub(crate) use handle::Source;
-use stand_in::{StandIn, take_over};
+use reading::Reading;
+use stand_in::StandIn;
 
 /// A stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +72,6 @@ pub(crate) struct Settings {
     pub(crate) sizes: Sizes,
     pub(crate) max_line_bytes: usize,
     pub(crate) stop_grace: Duration,
-    pub(crate) time_limit: Option<Duration>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) observer: Box<dyn Observer>,
 }
@@ -96,11 +96,11 @@ pub(crate) struct Inner {
 }
 
 struct Desk {
-    /// `None` before there is a reader and once it has left.
-    wake: Option<Wake>,
+    /// For the reader's job; `None` before there is one and once it is over.
+    read: Option<Call>,
     /// Where the outputs come from, until they are closed.
     sources: Vec<Weak<reader::Source>>,
-    limit: Deadline,
+    /// Take what is in the pipes, and read no more.
     abandon: bool,
     /// For the reaper's job; `None` before there is one and once the leader has ended.
     reap: Option<Call>,
@@ -110,46 +110,28 @@ struct Desk {
     threads_only: bool,
 }
 
-/// Wakes the reader, wherever it sleeps.
-struct Wake {
-    /// What it waits for once it has begun.
-    poller: Arc<Poller>,
-    /// For its job, which begins when the child does something.
-    call: Call,
-}
-
-/// Everything that must be had before the leader may be started, so that nothing can fail after it was.
+/// The threads, which must be had before the leader may be started, so that nothing can fail after it was.
 #[derive(Debug)]
 pub(crate) struct Crew {
     reader: Place,
     reaper: Place,
-    /// What the reader waits for.
-    poller: Arc<Poller>,
 }
-
-const NO_POLLER: &str = "descriptor for its threads to wait with";
 
 impl Crew {
     pub(crate) fn gather(pool: &Arc<Pool>) -> Result<Self, Error> {
         let thread = |what| {
             move |error: std::io::Error| match error.raw_os_error().map(sys::failure) {
-                Some(sys::Failure::Descriptors) => Error::spawn(Step::Pipe, NO_POLLER, error),
+                Some(sys::Failure::Descriptors) => {
+                    let what = "descriptor for its threads to wait with";
+                    Error::spawn(Step::Pipe, what, error)
+                }
                 _ => Error::spawn(Step::Thread, what, error),
             }
         };
-        let reader = pool.place().map_err(thread("its reader"))?;
-        let reaper = pool.place().map_err(thread("its reaper"))?;
-        let poller = reader.call().poller();
         Ok(Crew {
-            reader,
-            reaper,
-            poller: Arc::new(poller.map_err(|error| Error::spawn(Step::Pipe, NO_POLLER, error))?),
+            reader: pool.place().map_err(thread("its reader"))?,
+            reaper: pool.place().map_err(thread("its reaper"))?,
         })
-    }
-
-    /// What the reader waits for: the pipes are put in there.
-    pub(crate) fn poller(&self) -> &Arc<Poller> {
-        &self.poller
     }
 }
 
@@ -162,9 +144,6 @@ impl Inner {
         about: About,
         settings: Settings,
     ) -> Arc<Self> {
-        let limit = settings
-            .time_limit
-            .and_then(|limit| about.started.checked_add(limit));
         Arc::new(Inner {
             id,
             pid,
@@ -180,9 +159,8 @@ impl Inner {
             observer: settings.observer,
             open: AtomicUsize::new(1 + streams),
             desk: Mutex::new(Desk {
-                wake: None,
+                read: None,
                 sources: Vec::new(),
-                limit: limit.map_or(Deadline::NEVER, Deadline::at),
                 abandon: false,
                 reap: None,
                 stand_in: None,
@@ -194,13 +172,9 @@ impl Inner {
 
     /// Sets the reader to work from the moment on at which there is something in a pipe, or nobody who could write; and the
     /// reaper from the exit of the leader on. Nobody is woken before.
-    pub(crate) fn attend(self: &Arc<Self>, crew: Crew, readers: Vec<Tap>) {
-        let Crew {
-            reader,
-            reaper,
-            poller,
-        } = crew;
-        let (read, reap) = (reader.call(), reaper.call());
+    pub(crate) fn attend(self: &Arc<Self>, crew: Crew, readers: Vec<OwnedFd>) {
+        let Crew { reader, reaper } = crew;
+        let (read, reap) = (reader.call().clone(), reaper.call().clone());
         let sources: Vec<_> = readers
             .into_iter()
             .zip(&self.outputs)
@@ -210,68 +184,44 @@ impl Inner {
             })
             .collect();
         let leader = self.group.leader();
-        let guard = ReaderGuard(Arc::clone(self));
-        reader.stand_by({
-            let (to_read, poller) = (sources.clone(), Arc::clone(&poller));
-            let (leader, reap) = (leader.clone(), reap.clone());
-            move || {
-                guard.0.begin_to_read(&to_read);
-                reader::run(to_read, &poller, &Attendance(&guard.0));
-                let is_alone = !guard.0.has_stand_in();
-                drop((guard, poller));
-                leader
-                    .into_iter()
-                    .filter(|_| is_alone)
-                    .for_each(|leader| take_over(leader, &reap));
-            }
-        });
+        let reading = Reading::new(self, &sources, leader.clone(), reap.clone());
+        reader.stand_by(|place| reading.run(place));
         let guard = ReaperGuard(Arc::clone(self));
         reaper.stand_by({
-            let (to_drain, leader) = (sources.clone(), leader.clone());
-            let place = reap.entry().clone();
-            move || {
+            let leader = leader.clone();
+            move |place| {
+                let entry = place.call().entry();
                 leader
                     .iter()
-                    .for_each(|leader| place.remove(leader.as_fd()));
-                guard.0.reap(&to_drain);
+                    .for_each(|leader| entry.remove(leader.as_fd()));
+                guard.0.reap();
+                drop(guard);
             }
         });
+        // Both jobs look here first, and find all of it.
         let mut desk = self.desk.lock();
+        desk.sources = sources.iter().map(Arc::downgrade).collect();
+        desk.read = Some(read);
         match leader {
             Some(leader) => reap.once_readable(leader.as_fd()),
             // On older kernels the reaper has to wait for the exit itself.
             None => reap.now(),
         }
-        for source in &sources {
-            read.once_readable(source.as_fd());
-        }
-        desk.sources = sources.iter().map(Arc::downgrade).collect();
-        desk.wake = Some(Wake { poller, call: read });
         desk.reap = Some(reap);
-        drop(sources);
-        // Orders that were there before the reader.
-        if desk.limit != Deadline::NEVER || desk.abandon {
-            desk.wake();
+        // An order may have come before the reader.
+        if desk.abandon || !sources.iter().all(|source| source.enter().is_ok()) {
+            desk.call_reader();
         }
-    }
-
-    /// What the threads' poller waits for is the reader's from now on.
-    fn begin_to_read(&self, sources: &[Arc<reader::Source>]) {
-        // Held while that is put into the poller, or given back to it.
-        let _desk = self.desk.lock();
-        sources.iter().for_each(|source| source.begin());
     }
 
     /// The reaper's work.
-    fn reap(&self, sources: &[Arc<reader::Source>]) {
+    fn reap(&self) {
         let descriptor = self.group.leader();
         let leader = match &descriptor {
             Some(descriptor) => Child::Descriptor(descriptor.as_fd()),
             None => Child::Number(self.pid),
         };
-        reaper::run(leader, &self.life, || {
-            sources.iter().for_each(|source| source.drain());
-        });
+        reaper::run(leader, &self.life, || self.drain());
     }
 
     /// Whether the leader has ended and every output is closed.
@@ -417,32 +367,13 @@ impl Inner {
             .flatten()
     }
 
-    /// Lets the reader take what is in the pipes and go, whoever still holds them.
-    pub(crate) fn abandon_output(&self) {
-        let mut desk = self.desk.lock();
-        desk.abandon = true;
-        desk.wake();
-    }
-
-    /// Lets a reader that found a lossless output full go on.
-    fn resume_reading(&self) {
-        self.desk.lock().wake();
-    }
-
     /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
     fn leader_gone(self: &Arc<Self>) {
         // Does nothing but after a defect: whoever waits must not wait for ever.
         self.life.end(|| (State::Lost, Usage::default()));
         // After the end, so that a reader that is told of it finds it.
         self.tell_outputs();
-        {
-            let mut desk = self.desk.lock();
-            desk.reap = None;
-            if desk.limit != Deadline::NEVER {
-                desk.limit = Deadline::NEVER;
-                desk.wake();
-            }
-        }
+        self.desk.lock().reap = None;
         self.observer.ended(self.id, &self.about);
         self.one_less();
     }
@@ -509,8 +440,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The time limit has come. The reader must go on reading, so it cannot wait out the grace period.
-    fn reach_limit(self: &Arc<Self>) {
+    /// The time limit has come. Whoever keeps the time cannot wait out the grace period.
+    pub(crate) fn reach_limit(self: &Arc<Self>) {
         if self
             .stop_in_background(EndedBy::Limit, self.stop_grace)
             .is_err()
@@ -528,67 +459,6 @@ impl fmt::Debug for Inner {
             .field("pid", &self.pid)
             .field("about", &self.about)
             .finish_non_exhaustive()
-    }
-}
-
-impl Desk {
-    /// Lets the reader look at its orders. It finds them, since they are there before it is woken and it needs our lock to
-    /// look.
-    fn wake(&self) {
-        if let Some(wake) = &self.wake {
-            wake.poller.ring();
-            wake.call.now();
-        }
-    }
-}
-
-/// The process as its reader sees it.
-struct Attendance<'a>(&'a Arc<Inner>);
-
-impl Attended for Attendance<'_> {
-    fn attend(&self) -> Orders {
-        let (orders, limit_reached) = {
-            let mut desk = self.0.desk.lock();
-            let limit_reached = desk.limit.passed();
-            if limit_reached {
-                desk.limit = Deadline::NEVER;
-            }
-            let orders = Orders {
-                due: desk.limit,
-                abandon: desk.abandon,
-            };
-            (orders, limit_reached)
-        };
-        if limit_reached {
-            self.0.reach_limit();
-        }
-        orders
-    }
-
-    fn closed(&self, number: usize) {
-        self.0.output_gone(&self.0.outputs[number]);
-    }
-
-    fn leave(&self) -> bool {
-        let mut desk = self.0.desk.lock();
-        let may_leave = desk.limit == Deadline::NEVER || desk.abandon;
-        if may_leave {
-            desk.wake = None;
-        }
-        may_leave
-    }
-}
-
-/// Held by the reader's job: whatever ends it, nobody waits for its output any more.
-struct ReaderGuard(Arc<Inner>);
-
-impl Drop for ReaderGuard {
-    fn drop(&mut self) {
-        self.0.desk.lock().wake = None;
-        self.0
-            .outputs
-            .iter()
-            .for_each(|output| self.0.output_gone(output));
     }
 }
 

@@ -12,7 +12,7 @@
 //! done under the output's lock, reaping under the life's, and whoever comes second finds nothing to do.
 
 use std::os::fd::AsFd;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -66,20 +66,13 @@ impl Inner {
 
     /// Reaps a leader that has exited, if nobody did before.
     fn reap_exited(&self, leader: &PidFd) {
-        let sources: Vec<_> = {
-            let desk = self.desk.lock();
-            if desk.sources.is_empty() {
-                // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
-                return;
-            }
-            desk.sources.iter().filter_map(Weak::upgrade).collect()
-        };
+        if self.desk.lock().sources.is_empty() {
+            // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
+            return;
+        }
         let leader = Child::Descriptor(leader.as_fd());
         if presence(leader) == Presence::Zombie {
-            reaper::end(leader, true, &self.life, || {
-                sources.iter().for_each(|source| source.drain());
-            });
-            drop(sources);
+            reaper::end(leader, true, &self.life, || self.drain());
             self.tell_outputs();
         }
     }
@@ -90,16 +83,12 @@ impl Inner {
         if desk.stand_in.is_some() || desk.threads_only || desk.sources.is_empty() {
             return None;
         }
-        let (read, reap) = (desk.wake.as_ref()?.call.clone(), desk.reap.clone()?);
+        let (read, reap) = (desk.read.clone()?, desk.reap.clone()?);
         let own = Arc::new(StandIn {
             leader: Arc::clone(leader),
             dismissed: Wake::new().ok()?,
         });
-        let sources: Vec<_> = desk.sources.iter().filter_map(Weak::upgrade).collect();
-        if sources.iter().any(|source| source.has_begun()) {
-            // The reader is woken by the end of the output, whatever we do.
-            return None;
-        }
+        let sources: Vec<_> = desk.open_sources().collect();
         sources.iter().for_each(|source| source.withhold());
         reap.entry().remove(leader.as_fd());
         desk.stand_in = Some(Arc::clone(&own));
@@ -134,13 +123,8 @@ impl Desk {
         let Some(stand_in) = self.stand_in.take() else {
             return;
         };
-        if let Some(wake) = &self.wake {
-            let sources = self.sources.iter().filter_map(Weak::upgrade);
-            // A reader that was called before the stand-in came begins beside him. It has taken out of the threads' poller what
-            // was in there, under our lock, and nobody would do that again.
-            for source in sources.filter(|source| !source.has_begun()) {
-                wake.call.once_readable(source.as_fd());
-            }
+        if !self.listen() {
+            self.call_reader();
         }
         if let Some(reap) = &self.reap {
             reap.once_readable(stand_in.leader.as_fd());

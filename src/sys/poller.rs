@@ -7,32 +7,25 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::check;
 use super::descriptor::{Wake, above_standard};
 
-/// What is waited for.
+/// What is waited for: once, and then no more until it is said again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     /// Something to read, or that the other side is gone.
     Readable,
-    /// The same, and nothing any more after the first time.
-    ReadableOnce,
     /// Only that the other side is gone.
     Hangup,
-    /// The same, once.
-    HangupOnce,
 }
 
 impl Interest {
     fn bits(self) -> u32 {
         let bits = match self {
-            Interest::Readable => libc::EPOLLIN,
-            Interest::ReadableOnce => libc::EPOLLIN | libc::EPOLLONESHOT,
+            Interest::Readable => libc::EPOLLIN | libc::EPOLLONESHOT,
             // The kernel always tells of it.
-            Interest::Hangup => 0,
-            Interest::HangupOnce => libc::EPOLLONESHOT,
+            Interest::Hangup => libc::EPOLLONESHOT,
         };
         bits as u32
     }
@@ -41,16 +34,12 @@ impl Interest {
 /// The number under which the bell stands.
 const BELL: u64 = u64::MAX;
 
-/// How many events are taken at once: no thread of ours waits for more than two pipes and the bell.
-pub(crate) const MOST_EVENTS: usize = 3;
-
 /// Descriptors that threads wait for.
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    /// What it is rung with: a descriptor that is always readable, and that is listened to only when somebody is to wake. One
-    /// serves any number of pollers.
-    bell: Arc<Wake>,
+    /// What it is rung with: a descriptor that is always readable, and that is listened to only when somebody is to wake.
+    bell: Wake,
 }
 
 /// What happened.
@@ -58,37 +47,22 @@ pub(crate) struct Poller {
 pub(crate) enum Event {
     /// It was rung, once or more often.
     Rung,
-    /// To the descriptor with this number.
-    Ready {
-        number: u64,
-        has_input: bool,
-        hung_up: bool,
-    },
+    /// Something that was waited for, to the descriptor with this number.
+    Ready(u64),
 }
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let bell = Wake::new()?;
         bell.raise();
-        Self::with_bell(&Arc::new(bell))
-    }
-
-    /// Another one, for one descriptor fewer.
-    pub(crate) fn another(&self) -> io::Result<Self> {
-        Self::with_bell(&self.bell)
-    }
-
-    fn with_bell(bell: &Arc<Wake>) -> io::Result<Self> {
         // SAFETY: epoll_create1 takes a number and touches no memory of ours.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the descriptor was made just now and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let poller = Poller {
-            epoll: above_standard(fd)?,
-            bell: Arc::clone(bell),
-        };
+        let epoll = above_standard(fd)?;
+        let poller = Poller { epoll, bell };
         // Nothing is ever gone on the other side of it.
-        poller.control(libc::EPOLL_CTL_ADD, bell.as_fd(), 0, BELL)?;
+        poller.control(libc::EPOLL_CTL_ADD, poller.bell.as_fd(), 0, BELL)?;
         Ok(poller)
     }
 
@@ -116,37 +90,20 @@ impl Poller {
         check(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) }).map(drop)
     }
 
-    /// Waits for something to happen, and gives at most `most` of it; `None` waits for ever. Returns early, with nothing, when
-    /// a signal arrives. Time is counted in whole milliseconds, of which the last is waited out.
-    pub(crate) fn wait(
-        &self,
-        most: usize,
-        timeout: Option<Duration>,
-    ) -> io::Result<impl Iterator<Item = Event>> {
-        let milliseconds = timeout.map_or(-1, |left| {
-            libc::c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
-        });
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST_EVENTS];
-        let most = most.clamp(1, MOST_EVENTS) as libc::c_int;
-        let epoll = self.epoll.as_raw_fd();
-        // SAFETY: the events are writable, and not fewer than `most`.
-        let count =
-            check(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), most, milliseconds) });
-        let count = match count {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            count => usize::try_from(count?).unwrap_or(0),
-        };
-        Ok(events.into_iter().take(count).map(|event| {
-            let (number, events) = (event.u64, event.events as libc::c_int);
-            match number {
+    /// Waits for something to happen. Returns early, with nothing, when a signal arrives.
+    pub(crate) fn wait(&self) -> io::Result<Option<Event>> {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: there is room for one event.
+        let count = check(unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), &mut event, 1, -1) });
+        match count {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(match event.u64 {
                 BELL => Event::Rung,
-                number => Event::Ready {
-                    number,
-                    has_input: events & libc::EPOLLIN != 0,
-                    hung_up: events & (libc::EPOLLHUP | libc::EPOLLERR) != 0,
-                },
-            }
-        }))
+                number => Event::Ready(number),
+            })),
+        }
     }
 }
 
@@ -178,9 +135,9 @@ impl Entry {
         self.control(libc::EPOLL_CTL_ADD, fd, interest.bits())
     }
 
-    /// Lets it wait for something else of a descriptor that is in there; of another it does nothing.
-    pub(crate) fn change(&self, fd: BorrowedFd<'_>, interest: Interest) {
-        let _ = self.control(libc::EPOLL_CTL_MOD, fd, interest.bits());
+    /// Lets it wait, from now on, for something of a descriptor that is in there; of another it does nothing but fail.
+    pub(crate) fn change(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, interest.bits())
     }
 
     /// Lets it wait for the descriptor no more, if it did.
@@ -190,43 +147,5 @@ impl Entry {
 
     fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, events: u32) -> io::Result<()> {
         self.poller.control(operation, fd, events, self.number)
-    }
-}
-
-/// The reading end of a pipe, in a poller. It is taken out of that before it is closed.
-#[derive(Debug)]
-pub(crate) struct Tap {
-    end: OwnedFd,
-    entry: Entry,
-}
-
-impl Tap {
-    /// Lets the poller wait for input, under this number.
-    pub(crate) fn new(end: OwnedFd, poller: &Arc<Poller>, number: u64) -> io::Result<Self> {
-        let entry = Entry::new(poller, number);
-        entry.add(end.as_fd(), Interest::Readable)?;
-        Ok(Tap { end, entry })
-    }
-
-    /// Lets the poller wait for something else, unless [`leave`](Tap::leave) was called.
-    pub(crate) fn listen(&self, interest: Interest) {
-        self.entry.change(self.end.as_fd(), interest);
-    }
-
-    /// Takes it out of the poller, whoever still has it.
-    pub(crate) fn leave(&self) {
-        self.entry.remove(self.end.as_fd());
-    }
-}
-
-impl AsFd for Tap {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
-    }
-}
-
-impl Drop for Tap {
-    fn drop(&mut self) {
-        self.leave();
     }
 }

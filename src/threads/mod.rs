@@ -121,7 +121,7 @@ impl Drop for Seat {
 }
 
 /// What a job serves is marked as failed by the job's own guards; the thread goes on.
-fn do_job(job: Job) {
+fn do_job(job: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(job));
 }
 

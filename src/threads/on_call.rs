@@ -1,8 +1,9 @@
 //! Threads on call: each sleeps until something happens that one of the jobs waits for, and whoever is woken takes that job.
 //!
 //! To wake a thread takes longer than anything else that a start does beside the spawn. So a start wakes nobody: it adds what
-//! its job waits for to the one poller in which all of these threads sleep. A [`Place`] is the promise of a thread: there are
-//! never fewer of them on call than places and waiting jobs, so that each job finds one.
+//! its job waits for to the one poller in which all of these threads sleep. A [`Place`] is the promise of a thread for one job
+//! at a time, the next of which the job itself may give it. There are never fewer threads than places, so that each job
+//! finds one.
 //!
 //! They sleep without a limit, since the latest sleeper is woken first, whatever it is woken for: those that nobody needs would
 //! not be those whose time is over. So others keep the time ([`Pool::dismiss`]): as many as were spare all the while are
@@ -10,7 +11,7 @@
 //!
 //! The lock is the pool's; nothing else is locked while it is held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -18,21 +19,21 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
-use super::{Inner, Job, Pool, do_job};
+use super::{Inner, Pool, do_job};
 use crate::sys::descriptor::poll;
 use crate::sys::poller::{Entry, Event, Interest, Poller};
 
 /// Who is on call, and for what.
 #[derive(Default)]
 pub(super) struct OnCall {
-    /// Threads that have no job, those included that are being made.
-    present: usize,
-    /// Places, and jobs that no thread has taken: never more than threads.
-    promised: usize,
+    /// All of them, those included that are being made.
+    threads: usize,
+    /// What was promised: never more than threads.
+    places: usize,
     /// Jobs for which nothing has happened, by the number of their place.
-    waiting: HashMap<u64, Job>,
-    /// Jobs that shall begin.
-    called: Vec<Job>,
+    waiting: HashMap<u64, (Place, Job)>,
+    /// Jobs that shall begin, the one first that was called first.
+    called: VecDeque<(Place, Job)>,
     /// When some may have been spare for long enough.
     due: Option<Instant>,
     /// The fewest that were spare since that was set.
@@ -44,7 +45,7 @@ pub(super) struct OnCall {
 impl OnCall {
     /// How many could leave.
     fn spare(&self) -> usize {
-        self.present - self.promised
+        self.threads - self.places
     }
 
     /// Some may be spare from now on. True if the time is to be kept for them.
@@ -68,14 +69,6 @@ impl OnCall {
         self.spare() > 0 && (closed || self.dismissed > 0)
     }
 
-    /// Takes a job that shall begin, together with the promise that was made for it. The caller is on call no more.
-    fn take(&mut self) -> Option<Job> {
-        let job = self.called.pop()?;
-        self.present -= 1;
-        self.promised -= 1;
-        Some(job)
-    }
-
     fn call(&mut self, number: u64) -> bool {
         let job = self.waiting.remove(&number);
         let is_there = job.is_some();
@@ -88,13 +81,11 @@ impl OnCall {
     }
 }
 
-/// The promise of a thread for one job. Dropped without one, it is given back.
-pub(crate) struct Place {
-    pool: Arc<Pool>,
-    porch: Arc<Poller>,
-    number: u64,
-    is_used: bool,
-}
+/// The promise of a thread. Dropped, it is given back: at the end of its last job, or without any.
+pub(crate) struct Place(Call);
+
+/// What a job does is given the place, for the next one.
+type Job = Box<dyn FnOnce(Place) + Send>;
 
 /// How a job is called that was given to a [`Place`].
 #[derive(Clone)]
@@ -122,10 +113,10 @@ impl Pool {
             // A start may come this far after the pool was closed, and is refused later.
             let porch = inner.porch()?;
             inner.next += 1;
-            inner.on_call.promised += 1;
-            let is_missing = inner.on_call.promised > inner.on_call.present;
+            inner.on_call.places += 1;
+            let is_missing = inner.on_call.places > inner.on_call.threads;
             if is_missing {
-                inner.on_call.present += 1;
+                inner.on_call.threads += 1;
                 inner.alive += 1;
             }
             inner.on_call.need();
@@ -136,46 +127,39 @@ impl Pool {
             self.make(number, move |pool| pool.stand(number, &sleep_in))
                 .inspect_err(|_| {
                     let mut inner = self.inner.lock();
-                    inner.on_call.promised -= 1;
-                    inner.on_call.present -= 1;
+                    inner.on_call.places -= 1;
+                    inner.on_call.threads -= 1;
                     drop(inner);
                     self.leave(number);
                 })?;
         }
-        Ok(Place {
+        Ok(Place(Call {
             pool: Arc::clone(self),
-            porch,
-            number,
-            is_used: false,
-        })
+            entry: Entry::new(&porch, number),
+        }))
     }
 
     /// The life of a thread on call.
     fn stand(&self, number: u64, porch: &Poller) {
         let mut inner = self.inner.lock();
         loop {
-            if let Some(job) = inner.on_call.take() {
+            if let Some((place, job)) = inner.on_call.called.pop_front() {
                 // One ring may stand for several calls.
                 let are_more = !inner.on_call.called.is_empty();
                 MutexGuard::unlocked(&mut inner, || {
                     if are_more {
                         porch.ring();
                     }
-                    do_job(job);
+                    do_job(|| job(place));
                 });
-                inner.on_call.present += 1;
-                self.keep_time(&mut inner);
                 continue;
             }
             if inner.on_call.may_leave(inner.closed) {
                 break;
             }
-            let event = MutexGuard::unlocked(&mut inner, || {
-                Ok::<_, io::Error>(porch.wait(1, None)?.next())
-            });
-            match event {
+            match MutexGuard::unlocked(&mut inner, || porch.wait()) {
                 // Another thread may have been woken by another descriptor of the same job.
-                Ok(Some(Event::Ready { number, .. })) => drop(inner.on_call.call(number)),
+                Ok(Some(Event::Ready(number))) => drop(inner.on_call.call(number)),
                 Ok(_) => {}
                 Err(_) => {
                     // The host has closed the poller under our feet: each job finds out for itself what it still has. We
@@ -189,7 +173,7 @@ impl Pool {
                 }
             }
         }
-        inner.on_call.present -= 1;
+        inner.on_call.threads -= 1;
         inner.on_call.dismissed = inner.on_call.dismissed.saturating_sub(1);
         inner.on_call.need();
         let may_another = inner.on_call.may_leave(inner.closed);
@@ -236,19 +220,20 @@ impl Pool {
 const BLIND_PAUSE: Duration = Duration::from_secs(1);
 
 impl Place {
-    /// What the job that is given here will wait with.
-    pub(crate) fn call(&self) -> Call {
-        Call {
-            pool: Arc::clone(&self.pool),
-            entry: Entry::new(&self.porch, self.number),
-        }
+    /// How the job is called that is given here.
+    pub(crate) fn call(&self) -> &Call {
+        &self.0
     }
 
     /// Gives a thread the job to begin once it is called. Wakes nobody.
-    pub(crate) fn stand_by(mut self, job: impl FnOnce() + Send + 'static) {
-        self.is_used = true;
-        let mut inner = self.pool.inner.lock();
-        inner.on_call.waiting.insert(self.number, Box::new(job));
+    pub(crate) fn stand_by(self, job: impl FnOnce(Place) + Send + 'static) {
+        let (pool, number) = (Arc::clone(&self.0.pool), self.0.entry.number());
+        let job: Job = Box::new(job);
+        pool.inner
+            .lock()
+            .on_call
+            .waiting
+            .insert(number, (self, job));
     }
 }
 
@@ -261,30 +246,25 @@ impl Call {
         }
     }
 
-    /// Does the job on the caller's own thread, if it waits. The thread that was promised for it is spare then.
+    /// Does the job on the caller's own thread, if it waits.
     pub(crate) fn perform(&self) -> bool {
-        let mut inner = self.pool.inner.lock();
-        let Some(job) = inner.on_call.waiting.remove(&self.entry.number()) else {
-            return false;
+        let waiting = {
+            let mut inner = self.pool.inner.lock();
+            inner.on_call.waiting.remove(&self.entry.number())
         };
-        inner.on_call.promised -= 1;
-        self.pool.keep_time(&mut inner);
-        drop(inner);
-        do_job(job);
-        true
+        let is_waiting = waiting.is_some();
+        if let Some((place, job)) = waiting {
+            do_job(|| job(place));
+        }
+        is_waiting
     }
 
     /// Lets the job begin once the descriptor is readable, or the other side of it is gone; at once if that cannot be waited
     /// for. The job waits already, so that whoever is woken finds it, and takes the descriptor out when it has begun.
     pub(crate) fn once_readable(&self, fd: BorrowedFd<'_>) {
-        if self.entry.add(fd, Interest::ReadableOnce).is_err() {
+        if self.entry.add(fd, Interest::Readable).is_err() {
             self.now();
         }
-    }
-
-    /// A poller for what the job waits for once it has begun.
-    pub(crate) fn poller(&self) -> io::Result<Poller> {
-        self.entry.poller().another()
     }
 
     /// Where the descriptors are that the job waits for.
@@ -303,16 +283,14 @@ impl std::fmt::Debug for Call {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.is_used {
-            return;
-        }
-        let mut inner = self.pool.inner.lock();
-        inner.on_call.promised -= 1;
-        self.pool.keep_time(&mut inner);
+        let pool = &self.0.pool;
+        let mut inner = pool.inner.lock();
+        inner.on_call.places -= 1;
+        pool.keep_time(&mut inner);
         let may_leave = inner.on_call.may_leave(inner.closed);
         drop(inner);
         if may_leave {
-            self.porch.ring();
+            self.0.entry.poller().ring();
         }
     }
 }
@@ -343,7 +321,7 @@ mod tests {
     /// Threads on call, and promises.
     fn counts(pool: &Pool) -> (usize, usize) {
         let inner = pool.inner.lock();
-        (inner.on_call.present, inner.on_call.promised)
+        (inner.on_call.threads, inner.on_call.places)
     }
 
     /// Waits until there are as many threads and promises, doing something meanwhile.
@@ -373,8 +351,8 @@ mod tests {
             .zip(0..)
             .map(|(wake, number)| {
                 let place = pool.place().expect("a thread");
-                let (call, tell) = (place.call(), tell.clone());
-                place.stand_by(move || tell.send(number).expect("it is awaited"));
+                let (call, tell) = (place.call().clone(), tell.clone());
+                place.stand_by(move |_| tell.send(number).expect("it is awaited"));
                 call.once_readable(wake.as_fd());
                 call
             })
@@ -398,6 +376,30 @@ mod tests {
         assert!(pool.close(Deadline::NEVER));
     }
 
+    /// A job that waits again at its place has a thread all the while.
+    #[test]
+    fn a_job_may_wait_again() {
+        fn again(place: Place, left: u32, tell: crossbeam_channel::Sender<u32>) {
+            if left > 0 {
+                let call = place.call().clone();
+                place.stand_by(move |place| {
+                    tell.send(left).expect("it is awaited");
+                    again(place, left - 1, tell);
+                });
+                call.now();
+            }
+        }
+        let pool = pool();
+        let (tell, told) = bounded(8);
+        let place = pool.place().expect("a thread");
+        again(place, 100, tell);
+        for left in (1..=100).rev() {
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(left));
+        }
+        eventually(&pool, (1, 0), || ());
+        assert!(pool.close(Deadline::NEVER));
+    }
+
     /// Several calls may come before the first thread is awake, and then it is woken once for all of them.
     #[test]
     fn each_of_many_calls_is_heard() {
@@ -407,10 +409,10 @@ mod tests {
             let places: Vec<_> = (0..4).map(|_| pool.place().expect("a thread")).collect();
             // All four are needed at once: each waits for the others.
             let barrier = Arc::new(std::sync::Barrier::new(4));
-            let calls: Vec<_> = places.iter().map(Place::call).collect();
+            let calls: Vec<_> = places.iter().map(|place| place.call().clone()).collect();
             for place in places {
                 let (tell, barrier) = (tell.clone(), Arc::clone(&barrier));
-                place.stand_by(move || {
+                place.stand_by(move |_| {
                     barrier.wait();
                     tell.send(()).expect("it is awaited");
                 });
@@ -438,8 +440,8 @@ mod tests {
 
         // Jobs that are over, while two threads are needed.
         for place in places(&pool, 5) {
-            let call = place.call();
-            place.stand_by(|| ());
+            let call = place.call().clone();
+            place.stand_by(|_| ());
             call.now();
         }
         time_is_kept();
@@ -449,9 +451,9 @@ mod tests {
 
         // A thread that does another one's job too.
         let [first, second]: [Place; 2] = kept.try_into().expect("two");
-        let (begin, other) = (first.call(), second.call());
-        second.stand_by(|| ());
-        first.stand_by(move || assert!(other.perform()));
+        let (begin, other) = (first.call().clone(), second.call().clone());
+        second.stand_by(|_| ());
+        first.stand_by(move |_| assert!(other.perform()));
         begin.now();
         eventually(&pool, (0, 0), dismiss);
         assert!(pool.close(Deadline::NEVER));
@@ -473,8 +475,8 @@ mod tests {
     fn a_thread_survives_a_panic_of_its_job() {
         let pool = pool();
         let place = pool.place().expect("a thread");
-        let call = place.call();
-        place.stand_by(|| std::panic::resume_unwind(Box::new(())));
+        let call = place.call().clone();
+        place.stand_by(|_| std::panic::resume_unwind(Box::new(())));
         call.now();
         eventually(&pool, (1, 0), || ());
         assert!(pool.close(Deadline::NEVER));
