@@ -34,6 +34,7 @@
 
 mod config;
 mod cookie;
+mod directory;
 mod environment;
 mod error;
 mod events;

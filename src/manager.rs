@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,8 +17,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::Config;
 use crate::cookie::{Cookie, Host, Origin};
+use crate::directory::{Directories, Directory};
 use crate::environment::Base;
-use crate::error::Error;
+use crate::error::{Error, Step};
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
 use crate::keeper::{Due, Keeper};
@@ -28,7 +28,6 @@ use crate::process::{self, Crew, Observer, Process, Settings, Source};
 use crate::request::{Form, Request, check_key, check_text, check_variable};
 use crate::spawn::{self, Description, Pipes};
 use crate::status::{About, EndedBy, Listing, Status};
-use crate::sys;
 use crate::sys::texts::Texts;
 use crate::threads::Pool;
 use crate::time::Deadline;
@@ -64,6 +63,7 @@ struct House {
     ledger: Ledger,
     /// What the environment of each process begins with.
     environment: Base,
+    directories: Directories,
     /// Who starts the processes, for their cookies.
     origin: Origin,
     events: Arc<Hub>,
@@ -122,6 +122,7 @@ impl Manager {
         };
         let house = Arc::new(House {
             environment: Base::new(&config, origin, &Cookie::own_ancestors()),
+            directories: Directories::default(),
             config,
             host: std::process::id(),
             pool,
@@ -327,7 +328,10 @@ impl Manager {
         let environment = house
             .environment
             .block(config, &request.variables, owner.as_deref(), id);
-        let (directory, reported) = working_directory(request, config);
+        let mut directory = match &request.directory {
+            Some(directory) => Directory::given(directory.clone()),
+            None => house.directories.choose(config),
+        };
         let (program, command) = match &request.form {
             Form::Program(program) => (program.as_os_str(), None),
             Form::Shell(command) => (config.shell.as_os_str(), Some(command)),
@@ -341,10 +345,10 @@ impl Manager {
         for argument in &request.arguments {
             arguments.push(&[argument.as_bytes()]);
         }
-        let description = Description {
+        let mut description = Description {
             program,
             arguments,
-            directory,
+            directory: directory.path.clone(),
             environment,
             method: config.start_method,
         };
@@ -355,12 +359,20 @@ impl Manager {
         ticket.map_or(Ok(()), Ticket::begin_spawn)?;
         let sequence = admission.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
-        let spawned = spawn::spawn(&description, pipes)?;
+        let pid = match spawn::spawn(&description, &pipes) {
+            Err(Error::Spawn { step, .. }) if step == Step::Directory && directory.is_guess => {
+                directory = house.directories.choose_again(config);
+                description.directory = directory.path.clone();
+                spawn::spawn(&description, &pipes)
+            }
+            outcome => outcome,
+        }?;
+        let readers = pipes.into_readers();
 
         // Nothing can fail from here on: the process is in the table before anybody can miss it.
         let about = About {
             command: request.command_text(),
-            directory: reported,
+            directory: directory.report(),
             owner,
             background: request.background,
             keyed: request.key.is_some(),
@@ -378,15 +390,14 @@ impl Manager {
             pool: Arc::clone(&house.pool),
             observer: Box::new(Registrar(Arc::downgrade(house))),
         };
-        let streams = spawned.readers.len();
-        let process = process::Inner::new(id, spawned.pid, streams, about, settings);
+        let process = process::Inner::new(id, pid, readers.len(), about, settings);
         admission.publish(&process);
         // Before its threads can tell of its end.
         house.tell(Event::Started(id), &process.about);
         if let Some(at) = process.about.ends_at {
             house.keeper.add_limit(id, at);
         }
-        process.attend(crew, spawned.readers);
+        process.attend(crew, readers);
         Ok(process)
     }
 
@@ -741,21 +752,4 @@ pub enum Canceled {
     /// The time was up first. What it had started is being ended; `None` if it is still being started, and will be
     /// ended, or prevented, after that.
     TimedOut(Option<Box<Status>>),
-}
-
-/// Where a request runs, and the name of that place. `None` is the host's own directory.
-fn working_directory(request: &Request, config: &Config) -> (Option<PathBuf>, PathBuf) {
-    if let Some(directory) = &request.directory {
-        return (Some(directory.clone()), directory.clone());
-    }
-    let configured = config.directory.clone();
-    let home = || std::env::var_os("HOME").map(PathBuf::from);
-    let found = configured
-        .filter(|directory| directory.is_dir())
-        .or_else(|| home().filter(|directory| directory.is_dir()))
-        .or_else(|| sys::user::home().filter(|directory| directory.is_dir()));
-    match found {
-        Some(directory) => (Some(directory.clone()), directory),
-        None => (None, std::env::current_dir().unwrap_or_default()),
-    }
 }

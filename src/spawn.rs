@@ -86,6 +86,15 @@ impl Pipes {
             stderr,
         })
     }
+
+    fn stderr(&self) -> &OwnedFd {
+        self.stderr.as_ref().unwrap_or(&self.stdout)
+    }
+
+    /// The ends that are read. Those of the child are closed here.
+    pub(crate) fn into_readers(self) -> Vec<OwnedFd> {
+        self.readers
+    }
 }
 
 fn reader(pipe: PipeReader) -> io::Result<OwnedFd> {
@@ -99,15 +108,8 @@ fn writer(pipe: PipeWriter) -> io::Result<OwnedFd> {
     above_standard(pipe.into())
 }
 
-/// A leader that runs.
-#[derive(Debug)]
-pub(crate) struct Spawned {
-    pub(crate) pid: Pid,
-    pub(crate) readers: Vec<OwnedFd>,
-}
-
 /// Starts the leader.
-pub(crate) fn spawn(description: &Description<'_>, pipes: Pipes) -> Result<Spawned, Error> {
+pub(crate) fn spawn(description: &Description<'_>, pipes: &Pipes) -> Result<Pid, Error> {
     let program = find_program(description)?;
     let clean = match description.method {
         StartMethod::Automatic | StartMethod::PosixSpawn => PosixSpawn::available(),
@@ -119,16 +121,13 @@ pub(crate) fn spawn(description: &Description<'_>, pipes: Pipes) -> Result<Spawn
                 what: "a clean posix_spawn with this C library".into(),
             });
         }
-        (Some(clean), _) => with_image(description, &program, &pipes, |image| clean.spawn(image)),
+        (Some(clean), _) => with_image(description, &program, pipes, |image| clean.spawn(image)),
         (None, _) if host_needs_cleaning() => {
-            with_image(description, &program, &pipes, spawn_after_fork)
+            with_image(description, &program, pipes, spawn_after_fork)
         }
-        (None, _) => spawn_with_std(description, &program, pipes.stdout, pipes.stderr),
+        (None, _) => spawn_with_std(description, &program, pipes),
     };
-    Ok(Spawned {
-        pid: pid.map_err(|error| diagnose(error, description, &program))?,
-        readers: pipes.readers,
-    })
+    pid.map_err(|error| diagnose(error, description, &program))
 }
 
 /// Gives `start` what is described, in the form that the kernel takes.
@@ -147,22 +146,13 @@ fn with_image(
         directory: directory.as_deref(),
         session: has_terminal(),
         stdout: pipes.stdout.as_fd(),
-        stderr: pipes.stderr.as_ref().unwrap_or(&pipes.stdout).as_fd(),
+        stderr: pipes.stderr().as_fd(),
     })
 }
 
 /// Starts what is described with std, which has nothing to clean and does not fork.
-fn spawn_with_std(
-    description: &Description<'_>,
-    program: &Path,
-    stdout: OwnedFd,
-    stderr: Option<OwnedFd>,
-) -> io::Result<Pid> {
+fn spawn_with_std(description: &Description<'_>, program: &Path, pipes: &Pipes) -> io::Result<Pid> {
     let mut arguments = description.arguments.iter().map(OsStr::from_bytes);
-    let stderr = match stderr {
-        Some(stderr) => stderr,
-        None => stdout.try_clone()?,
-    };
     let mut command = Command::new(program);
     command
         .arg0(arguments.next().unwrap_or(description.program))
@@ -170,8 +160,8 @@ fn spawn_with_std(
         .env_clear()
         .envs(description.environment.variables())
         .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
+        .stdout(pipes.stdout.try_clone()?)
+        .stderr(pipes.stderr().try_clone()?)
         .process_group(0);
     if let Some(directory) = &description.directory {
         command.current_dir(directory);

@@ -13,6 +13,7 @@ const LAYERS: &[(u8, &[&str])] = &[
         &[
             "config",
             "cookie",
+            "directory",
             "environment",
             "life",
             "output",

@@ -85,6 +85,36 @@ fn things(script: &str) -> tempfile::TempDir {
     directory
 }
 
+/// Whether the manager's directory is one is found out by the start itself, and looked at after that has failed.
+#[test]
+fn a_directory_that_comes_and_goes() {
+    let things = things("");
+    let root = things.path().canonicalize().expect("it is there");
+    in_every_way(|config| {
+        let place = root.join("place");
+        let manager = open(config.directory(&place));
+        for round in 0..3 {
+            let is_there = round % 2 == 1;
+            if is_there {
+                fs::create_dir(&place).expect("room");
+            }
+            for _ in 0..2 {
+                let process = start_request(&manager, &Request::new("pwd -P"));
+                let reported = wait(&process).directory().to_owned();
+                assert_eq!(reported == place, is_there);
+                assert_eq!(text(&process), format!("{}\n", reported.display()));
+            }
+            if is_there {
+                fs::remove_dir(&place).expect("it is empty");
+            }
+        }
+        // A directory that is given is used, or the start fails.
+        let given = Request::new("pwd -P").directory(&place);
+        let error = manager.start(&given).expect_err("it is gone");
+        assert!(matches!(error, Error::Spawn { step, .. } if step == Step::Directory));
+    });
+}
+
 #[test]
 fn the_directory() {
     let things = things("mkdir a 'b c'; ln -s a link; : > file");
@@ -104,6 +134,10 @@ fn the_directory() {
         let elsewhere = open(config.directory(root.join("file")));
         let process = start_request(&elsewhere, &Request::new("pwd -P"));
         assert_ne!(wait(&process).directory(), root.join("file"));
+        assert_eq!(
+            text(&process),
+            format!("{}\n", wait(&process).directory().display())
+        );
         // A relative one begins at the host's own.
         let request = Request::program("pwd").argument("-P").directory(".");
         let own = std::env::current_dir().expect("we have one");

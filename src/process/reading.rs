@@ -213,7 +213,7 @@ mod tests {
         };
         let crew = Crew::gather(pool).expect("threads");
         let pipes = Pipes::new(false).expect("a pipe");
-        let spawned = spawn(&description, pipes).expect("a shell");
+        let pid = spawn(&description, &pipes).expect("a shell");
         let about = About {
             command: command.into(),
             directory: "/".into(),
@@ -236,8 +236,8 @@ mod tests {
             pool: Arc::clone(pool),
             observer: Box::new(Nobody),
         };
-        let process = Inner::new(id, spawned.pid, 1, about, settings);
-        process.attend(crew, spawned.readers);
+        let process = Inner::new(id, pid, 1, about, settings);
+        process.attend(crew, pipes.into_readers());
         process
     }
 
