@@ -350,7 +350,11 @@ impl Output {
                     inner.store.cool_unless_hot();
                     self.changed.notify_all();
                     let told = inner.take_watches();
-                    MutexGuard::unlocked(inner, || told.iter().for_each(|watch| watch.notify()));
+                    if !told.is_empty() {
+                        MutexGuard::unlocked(inner, || {
+                            told.iter().for_each(|watch| watch.notify());
+                        });
+                    }
                     Some(held)
                 }
                 // The reader thread was there first.

@@ -41,6 +41,9 @@ const LOSSLESS_RING: usize = 256 << 10;
 /// a pipe holds. With 16 KiB the calls took a third of the time. What is kept is the tail all the same.
 pub(super) const HOT_RING: usize = 64 << 10;
 
+/// What is left free in a copy of head and tail, for a few words between them.
+const NOTE_ROOM: usize = 64;
+
 /// What one [`Store::fill`] did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
@@ -236,7 +239,7 @@ impl Store {
         resumes
     }
 
-    /// Copies what is kept: the first `head` and the last `tail` bytes.
+    /// Copies what is kept: the first `head` and the last `tail` bytes, with [room](NOTE_ROOM) for a note.
     pub(crate) fn kept(&self) -> Kept {
         let head = self.head_used();
         let tail_from = self
@@ -245,7 +248,7 @@ impl Store {
             .max(self.ring_from)
             .min(self.total)
             .max(head as u64);
-        let mut bytes = Vec::with_capacity(head + (self.total - tail_from) as usize);
+        let mut bytes = Vec::with_capacity(head + (self.total - tail_from) as usize + NOTE_ROOM);
         bytes.extend_from_slice(&self.head[..head]);
         self.ring_pieces(tail_from, |piece| bytes.extend_from_slice(piece));
         Kept {

@@ -19,18 +19,29 @@ const STRATEGY: &str = "head_tail";
 pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
     let total = kept.total;
     let max_line = if max_line == 0 { usize::MAX } else { max_line };
+    let mut bytes = kept.bytes;
     let Some(gap_at) = kept.gap_at else {
-        return finish(render_whole(kept.bytes, max_line), total);
+        return finish(render_whole(bytes, max_line), total);
     };
-    let (head, tail) = kept.bytes.split_at(gap_at);
-    let head = &head[..head.len() - unfinished(head)];
-    let tail = &tail[continuation(tail)..];
-    let between = total - (head.len() + tail.len()) as u64;
-    let note = format!("\n\n... [omitted {between} bytes] ...\n\n");
-    let mut piece = Piece::with_capacity(head.len() + note.len() + tail.len());
-    piece.render(head, max_line, false);
+    let (head, tail) = bytes.split_at(gap_at);
+    let head = gap_at - unfinished(head);
+    let mut tail = gap_at + continuation(tail);
+    let shown = (bytes.len() - (tail - head)) as u64;
+    let note = format!("\n\n... [omitted {} bytes] ...\n\n", total - shown);
+    let is_short = |part: &[u8]| skip_short_lines(part, max_line) == part.len();
+    if is_short(&bytes[..head]) && is_short(&bytes[tail..]) {
+        // Mostly the text is just these bytes, with the note between them.
+        bytes.splice(head..tail, note.bytes());
+        tail = head + note.len();
+        bytes = match String::from_utf8(bytes) {
+            Ok(text) => return finish(Piece { text, shown }, total),
+            Err(error) => error.into_bytes(),
+        };
+    }
+    let mut piece = Piece::with_capacity(bytes.len() + note.len());
+    piece.render(&bytes[..head], max_line, false);
     piece.text.push_str(&note);
-    piece.render(tail, max_line, true);
+    piece.render(&bytes[tail..], max_line, true);
     finish(piece, total)
 }
 

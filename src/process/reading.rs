@@ -99,8 +99,8 @@ impl Reading {
         for (number, source) in std::mem::take(&mut self.sources) {
             if abandon {
                 source.drain();
-            } else if let Turn::More = source.turn() {
-                are_more = true;
+            } else if !source.has_ended() {
+                are_more |= matches!(source.turn(), Turn::More);
             }
             if abandon || source.has_ended() {
                 process.close(source, &process.outputs[number]);

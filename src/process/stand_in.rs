@@ -115,21 +115,21 @@ impl Inner {
 impl Desk {
     pub(super) fn leave_to_threads(&mut self) {
         self.threads_only = true;
-        self.dismiss();
+        if let Some(stand_in) = self.dismiss() {
+            stand_in.dismissed.raise();
+        }
     }
 
     /// Gives the threads what the stand-in has, whatever he is doing.
-    fn dismiss(&mut self) {
-        let Some(stand_in) = self.stand_in.take() else {
-            return;
-        };
+    fn dismiss(&mut self) -> Option<Arc<StandIn>> {
+        let stand_in = self.stand_in.take()?;
         if !self.listen() {
             self.call_reader();
         }
         if let Some(reap) = &self.reap {
             reap.once_readable(stand_in.leader.as_fd());
         }
-        stand_in.dismissed.raise();
+        Some(stand_in)
     }
 }
 
@@ -156,28 +156,20 @@ impl Work<'_> {
             if is_dismissed {
                 return;
             }
-            let ready = self.sources.iter().zip(pipes).filter(|(_, ready)| *ready);
-            if ready
-                .filter(|(source, _)| matches!(source.turn(), Turn::Full))
-                .count()
-                > 0
-            {
+            let mut is_full = false;
+            for (source, is_ready) in self.sources.iter().zip(pipes) {
+                is_full |= is_ready && matches!(source.turn(), Turn::Full);
+            }
+            let open = self.sources.iter().filter(|source| !source.has_ended());
+            let (open, all) = (open.count(), self.sources.len());
+            if is_full || (1..all).contains(&open) {
+                // Its readers say when there is room, or its reader says that one of two has ended.
                 return;
             }
-            match self
-                .sources
-                .iter()
-                .filter(|source| source.has_ended())
-                .count()
-            {
-                0 => {}
-                ended if ended == self.sources.len() => {
-                    self.sources.clear();
-                    self.read.perform();
-                    has_exited = has_exited || exits_in_a_moment(&self.own.leader);
-                }
-                // One of two has ended, which its reader shall say.
-                _ => return,
+            if open == 0 && all > 0 {
+                self.sources.clear();
+                self.read.perform();
+                has_exited = has_exited || exits_in_a_moment(&self.own.leader);
             }
             if has_exited {
                 self.reap.perform();
