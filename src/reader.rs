@@ -34,7 +34,9 @@ pub(crate) struct Source {
     entry: Entry,
     /// Nothing will come any more.
     has_ended: AtomicBool,
-    /// No thread will be woken by it any more.
+    /// The threads can be woken by it.
+    is_in: AtomicBool,
+    /// They will not be any more.
     has_left: AtomicBool,
     /// Wakes a caller that looks out for bytes; made for the first one.
     raised: OnceLock<Wake>,
@@ -59,24 +61,26 @@ impl Source {
             output,
             entry,
             has_ended: AtomicBool::new(false),
+            is_in: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
             raised: OnceLock::new(),
         }
     }
 
-    /// Lets the threads on call be woken by it, who were not before.
-    pub(crate) fn enter(&self) -> io::Result<()> {
-        self.entry.add(self.pipe.as_fd(), self.interest())
-    }
-
-    /// Lets one of them be woken by what is there, or comes next. Does nothing after [`leave`](Source::leave).
+    /// Lets one of the threads on call be woken by what is there, or comes next. Does nothing after [`leave`](Source::leave).
+    ///
+    /// Called by one at a time, as are the next two.
     pub(crate) fn listen(&self) -> io::Result<()> {
         if self.has_left.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // It is not in there where there was no memory for that before.
-        let changed = self.entry.change(self.pipe.as_fd(), self.interest());
-        changed.or_else(|_| self.enter())
+        let (fd, interest) = (self.pipe.as_fd(), self.interest());
+        match self.is_in.load(Ordering::Relaxed) {
+            true => self.entry.change(fd, interest)?,
+            false => self.entry.add(fd, interest)?,
+        }
+        self.is_in.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A full output waits for its readers, unless nobody is left who could write more.
@@ -87,16 +91,17 @@ impl Source {
         }
     }
 
-    /// Keeps the threads from it, even from its end, until it [enters](Source::enter) again.
+    /// Keeps the threads from it, even from its end, until they [listen](Source::listen) again.
     pub(crate) fn withhold(&self) {
-        self.entry.remove(self.pipe.as_fd());
+        if self.is_in.swap(false, Ordering::Relaxed) {
+            self.entry.remove(self.pipe.as_fd());
+        }
     }
 
     /// No thread is woken by it any more, whoever has it still.
     pub(crate) fn leave(&self) {
-        if !self.has_left.swap(true, Ordering::Relaxed) {
-            self.withhold();
-        }
+        self.has_left.store(true, Ordering::Relaxed);
+        self.withhold();
     }
 
     /// Whether its end was found: nobody will write any more.

@@ -33,6 +33,7 @@ use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
 use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
+use crate::sys::pidfd::PidFd;
 use crate::sys::signal::KILL;
 use crate::threads::{Call, Place, Pool};
 use crate::time::Deadline;
@@ -102,8 +103,10 @@ struct Desk {
     sources: Vec<Weak<reader::Source>>,
     /// Take what is in the pipes, and read no more.
     abandon: bool,
-    /// For the reaper's job; `None` before there is one and once the leader has ended.
+    /// For the reaper's job; `None` before there is one and once it has begun.
     reap: Option<Call>,
+    /// It is called by the exit.
+    hears_exit: bool,
     /// Who does the threads' work.
     stand_in: Option<Arc<StandIn>>,
     /// Nobody may stand in any more.
@@ -163,6 +166,7 @@ impl Inner {
                 sources: Vec::new(),
                 abandon: false,
                 reap: None,
+                hears_exit: false,
                 stand_in: None,
                 threads_only: false,
             }),
@@ -189,12 +193,8 @@ impl Inner {
         let guard = ReaperGuard(Arc::clone(self));
         reaper.stand_by({
             let leader = leader.clone();
-            move |place| {
-                let entry = place.call().entry();
-                leader
-                    .iter()
-                    .for_each(|leader| entry.remove(leader.as_fd()));
-                guard.0.reap();
+            move |_place| {
+                guard.0.reap(leader.as_deref());
                 drop(guard);
             }
         });
@@ -202,23 +202,30 @@ impl Inner {
         let mut desk = self.desk.lock();
         desk.sources = sources.iter().map(Arc::downgrade).collect();
         desk.read = Some(read);
+        desk.reap = Some(reap.clone());
         match leader {
-            Some(leader) => reap.once_readable(leader.as_fd()),
+            Some(leader) => desk.listen_for_exit(&leader),
             // On older kernels the reaper has to wait for the exit itself.
             None => reap.now(),
         }
-        desk.reap = Some(reap);
         // An order may have come before the reader.
-        if desk.abandon || !sources.iter().all(|source| source.enter().is_ok()) {
+        if !desk.listen() || desk.abandon {
             desk.call_reader();
         }
     }
 
     /// The reaper's work.
-    fn reap(&self) {
-        let descriptor = self.group.leader();
-        let leader = match &descriptor {
-            Some(descriptor) => Child::Descriptor(descriptor.as_fd()),
+    fn reap(&self, leader: Option<&PidFd>) {
+        {
+            // From now on nobody needs to be called for it.
+            let mut desk = self.desk.lock();
+            leader
+                .into_iter()
+                .for_each(|leader| desk.ignore_exit(leader));
+            desk.reap = None;
+        }
+        let leader = match leader {
+            Some(leader) => Child::Descriptor(leader.as_fd()),
             None => Child::Number(self.pid),
         };
         reaper::run(leader, &self.life, || self.drain());

@@ -7,7 +7,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::stand_in::take_over;
 use super::{Desk, Inner};
 use crate::output::Output;
 use crate::reader::{Source, Turn, watch};
@@ -84,11 +83,8 @@ impl Reading {
             ..
         } = self;
         drop(guard);
-        // Who stands in for the threads sees to the exit too.
-        if !process.has_stand_in() {
-            leader
-                .into_iter()
-                .for_each(|leader| take_over(leader, &reap));
+        if let Some(leader) = leader {
+            process.take_over(&leader, &reap);
         }
     }
 

@@ -20,7 +20,7 @@ use super::{Desk, Inner};
 use crate::reader::{Source, Turn};
 use crate::reaper;
 use crate::sys::child::{Child, Presence, presence};
-use crate::sys::descriptor::{PollFd, Wake, poll};
+use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::threads::Call;
 use crate::time::Deadline;
@@ -31,11 +31,9 @@ use crate::time::Deadline;
 /// exited.
 const EXIT_MOMENT: Duration = Duration::from_micros(50);
 
-/// Who stands in for the threads.
+/// Who stands in for the threads. He is not woken when he does no more, but finds out when he is awake the next time.
 pub(super) struct StandIn {
     leader: Arc<PidFd>,
-    /// Raised when he does no more.
-    dismissed: Wake,
 }
 
 /// The stand-in at work. Dropped, it gives back what it has.
@@ -86,11 +84,10 @@ impl Inner {
         let (read, reap) = (desk.read.clone()?, desk.reap.clone()?);
         let own = Arc::new(StandIn {
             leader: Arc::clone(leader),
-            dismissed: Wake::new().ok()?,
         });
         let sources: Vec<_> = desk.open_sources().collect();
         sources.iter().for_each(|source| source.withhold());
-        reap.entry().remove(leader.as_fd());
+        desk.ignore_exit(leader);
         desk.stand_in = Some(Arc::clone(&own));
         Some(Work {
             process: self,
@@ -101,9 +98,22 @@ impl Inner {
         })
     }
 
-    /// Whether somebody stands in for the threads.
-    pub(super) fn has_stand_in(&self) -> bool {
-        self.desk.lock().stand_in.is_some()
+    /// Does the reaper's work on the reader's thread, which has just been woken by the end of the output, if the leader exits
+    /// in a moment: nobody need be woken by that. Who stands in for the threads sees to it himself.
+    pub(super) fn take_over(&self, leader: &PidFd, reap: &Call) {
+        {
+            let mut desk = self.desk.lock();
+            if desk.stand_in.is_some() {
+                return;
+            }
+            desk.ignore_exit(leader);
+        }
+        if exits_in_a_moment(leader) {
+            // A thread may have been called before, and then has the job.
+            reap.perform();
+        } else {
+            self.desk.lock().listen_for_exit(leader);
+        }
     }
 
     /// From now on the threads do all of their work themselves.
@@ -115,21 +125,40 @@ impl Inner {
 impl Desk {
     pub(super) fn leave_to_threads(&mut self) {
         self.threads_only = true;
-        if let Some(stand_in) = self.dismiss() {
-            stand_in.dismissed.raise();
-        }
+        self.dismiss();
     }
 
     /// Gives the threads what the stand-in has, whatever he is doing.
-    fn dismiss(&mut self) -> Option<Arc<StandIn>> {
-        let stand_in = self.stand_in.take()?;
+    fn dismiss(&mut self) {
+        let Some(stand_in) = self.stand_in.take() else {
+            return;
+        };
         if !self.listen() {
             self.call_reader();
         }
-        if let Some(reap) = &self.reap {
-            reap.once_readable(stand_in.leader.as_fd());
+        self.listen_for_exit(&stand_in.leader);
+    }
+
+    /// Lets the reaper be called by the exit, unless somebody stands in for it or it is at work.
+    pub(super) fn listen_for_exit(&mut self, leader: &PidFd) {
+        if let (false, None, Some(reap)) = (self.hears_exit, &self.stand_in, &self.reap) {
+            reap.once_readable(leader.as_fd());
+            self.hears_exit = true;
         }
-        Some(stand_in)
+    }
+
+    /// Does not let it be called by the exit.
+    pub(super) fn ignore_exit(&mut self, leader: &PidFd) {
+        if let (true, Some(reap)) = (self.hears_exit, &self.reap) {
+            reap.entry().remove(leader.as_fd());
+            self.hears_exit = false;
+        }
+    }
+
+    fn is_stand_in(&self, one: &Arc<StandIn>) -> bool {
+        self.stand_in
+            .as_ref()
+            .is_some_and(|stand_in| Arc::ptr_eq(stand_in, one))
     }
 }
 
@@ -142,18 +171,13 @@ impl Work<'_> {
                 None => PollFd::none(),
             };
             // The leader first: when its exit is seen, the end of its output is seen in the same look.
-            let mut set = [
-                PollFd::readable(self.own.leader.as_fd()),
-                PollFd::readable(self.own.dismissed.as_fd()),
-                pipe(0),
-                pipe(1),
-            ];
+            let mut set = [PollFd::readable(self.own.leader.as_fd()), pipe(0), pipe(1)];
             if poll(&mut set, deadline.left()).is_err() {
                 return;
             }
-            let [mut has_exited, is_dismissed, pipes @ ..] =
+            let [mut has_exited, pipes @ ..] =
                 set.map(|entry| entry.has_input() || entry.hung_up());
-            if is_dismissed {
+            if !self.process.desk.lock().is_stand_in(&self.own) {
                 return;
             }
             let mut is_full = false;
@@ -182,27 +206,9 @@ impl Work<'_> {
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         let mut desk = self.process.desk.lock();
-        if desk
-            .stand_in
-            .as_ref()
-            .is_some_and(|other| Arc::ptr_eq(other, &self.own))
-        {
+        if desk.is_stand_in(&self.own) {
             desk.dismiss();
         }
-    }
-}
-
-/// Does the reaper's work on the reader's thread, which has just been woken by the end of the output, if the leader exits in
-/// a moment: nobody need be woken by that.
-pub(super) fn take_over(leader: Arc<PidFd>, reaper: &Call) {
-    reaper.entry().remove(leader.as_fd());
-    if exits_in_a_moment(&leader) {
-        drop(leader);
-        // A thread may have been woken before, and then has the job.
-        reaper.perform();
-    } else {
-        // It had not exited, so that its job waits.
-        reaper.once_readable(leader.as_fd());
     }
 }
 
