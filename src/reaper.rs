@@ -1,7 +1,7 @@
 //! The reaper thread of one process: from the exit of the leader to the end of its life.
 //!
-//! Its thread is on call until the exit; if the reader's thread is still there at the exit, that does this work after its own.
-//! Owns the right to reap: nobody waits for this child but the reaper, and a caller that waits for the end and does the same
+//! Its thread is on call until the exit; a caller that waits for the end, or the reader's thread if it is still there, does this
+//! work in its place. Owns the right to reap: nobody waits for this child but the reaper, and a caller that waits for the end and does the same
 //! in its place if it is there first ([`end`]). Promises: the end is recorded after `drain` has run on a leader that has
 //! exited, and reaping happens under the life's lock, which everybody takes who signals by number.
 

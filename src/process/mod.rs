@@ -1,11 +1,11 @@
 //! One process: the only place where reading and reaping meet.
 //!
-//! Owns the life of the leader, the outputs, and what its reader thread is to do. Promises: an end is published after
+//! Owns the life of the leader, the outputs, and what its threads are to do. Promises: an end is published after
 //! all that the leader wrote is in the outputs; every caller that waits is woken by the end; nothing is signalled that
 //! may not be ours. Knows nothing of the table that it stands in but an [`Observer`].
 //!
-//! Lock order: the life's lock, the desk's and each output's are never held together. The desk's comes before that of the
-//! threads.
+//! Lock order: the life's lock is never held together with the others. The desk's comes before that of an output and that of
+//! the threads.
 
 mod ending;
 mod follow;
@@ -92,7 +92,8 @@ pub(crate) struct Inner {
     observer: Box<dyn Observer>,
     /// How many of leader and outputs have not ended.
     open: AtomicUsize,
-    /// What the reader thread is to do. The threads' lock is taken while it is held, and no other.
+    /// What the threads are to do, and what they are called by. The threads' lock and that of an output are taken while it is
+    /// held, and no other.
     desk: Mutex<Desk>,
 }
 
