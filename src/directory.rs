@@ -22,7 +22,7 @@ pub(crate) struct Directory {
     /// `None` is the host's own.
     pub(crate) path: Option<PathBuf>,
     /// Nobody has looked whether it is one.
-    pub(crate) is_guess: bool,
+    is_guess: bool,
 }
 
 impl Directory {
@@ -32,6 +32,12 @@ impl Directory {
             path: Some(path),
             is_guess: false,
         }
+    }
+
+    /// Nobody had looked, and it is none. Asked when a start has failed, at whatever step: a program may be searched for
+    /// there.
+    pub(crate) fn is_wrong_guess(&self) -> bool {
+        self.is_guess && !self.path.as_ref().is_some_and(|path| path.is_dir())
     }
 
     /// Its name.

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::cookie::{Cookie, Host, Origin};
 use crate::directory::{Directories, Directory};
 use crate::environment::Base;
-use crate::error::{Error, Step};
+use crate::error::Error;
 use crate::events::{Event, Events, Hub};
 use crate::id::Id;
 use crate::keeper::{Due, Keeper};
@@ -360,7 +360,7 @@ impl Manager {
         let sequence = admission.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
         let pid = match spawn::spawn(&description, &pipes) {
-            Err(Error::Spawn { step, .. }) if step == Step::Directory && directory.is_guess => {
+            Err(Error::Spawn { .. }) if directory.is_wrong_guess() => {
                 directory = house.directories.choose_again(config);
                 description.directory = directory.path.clone();
                 spawn::spawn(&description, &pipes)

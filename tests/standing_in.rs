@@ -11,7 +11,9 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{FOREVER, PATIENCE, eventually, in_time, open, start, start_request, text, wait};
+use common::{
+    FOREVER, PATIENCE, eventually, in_time, is_alive, open, start, start_request, text, wait,
+};
 use procmgr::{
     EndedBy, Event, Process, ReadOptions, ReadState, Request, Signal, State, Status, Stream,
 };
@@ -246,6 +248,83 @@ fn a_reader_that_began_meanwhile_keeps_what_it_has() {
     }
 }
 
+/// A process that traces the leader, and takes its time to see that it has exited.
+struct Tracer(libc::pid_t);
+
+impl Tracer {
+    fn of(pid: u32) -> Option<Self> {
+        let (ready, tell) = std::io::pipe().expect("a pipe");
+        // SAFETY: the copy only makes system calls, all of them async-signal-safe, until it is killed.
+        let tracer = unsafe {
+            match libc::fork() {
+                0 => {
+                    let none = std::ptr::null_mut::<libc::c_void>();
+                    if libc::ptrace(libc::PTRACE_SEIZE, pid as libc::pid_t, none, none) != 0 {
+                        libc::_exit(1);
+                    }
+                    libc::write(tell.as_raw_fd(), [0u8].as_ptr().cast(), 1);
+                    loop {
+                        libc::pause();
+                    }
+                }
+                tracer => tracer,
+            }
+        };
+        assert!(tracer > 0);
+        drop(tell);
+        let traces = std::io::Read::read(&mut &ready, &mut [0]).expect("a pipe") == 1;
+        let tracer = Tracer(tracer);
+        traces.then_some(tracer)
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // SAFETY: it is our child and not reaped, so the number is its own; no status is wanted.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// Until the tracer has seen it, the kernel says of the exit that it is there, and that nothing can be reaped.
+#[test]
+fn a_traced_leader_makes_nobody_wait_for_longer() {
+    let manager = open();
+    let process = start(&manager, "exec sleep 600");
+    let Some(tracer) = Tracer::of(process.pid()) else {
+        eprintln!("note: nobody may trace here, so that it is not tested");
+        return;
+    };
+    thread::scope(|scope| {
+        // Dropped before the waiter is joined, also by a panic.
+        let tracer = tracer;
+        let (tell, told) = mpsc::channel();
+        let waiter = scope.spawn({
+            let process = &process;
+            move || {
+                tell.send(thread_id()).expect("it is awaited");
+                process
+                    .wait_timeout(Duration::from_millis(300))
+                    .expect("a wait")
+            }
+        });
+        asleep(told.recv().expect("it is sent"));
+        // SAFETY: its leader is not reaped, so the number is its own.
+        unsafe { libc::kill(process.pid() as libc::pid_t, libc::SIGKILL) };
+        eventually("it has come back", || waiter.is_finished());
+        let ended = waiter.join().expect("the thread did not panic");
+        assert!(ended.is_none(), "{ended:?}");
+        drop(tracer);
+    });
+    let killed = State::Signaled {
+        signal: 9,
+        core_dumped: false,
+    };
+    assert_eq!(wait(&process).state, killed);
+}
+
 /// The handler returns when the other end of this pipe is closed.
 static GATE: AtomicI32 = AtomicI32::new(-1);
 static IS_HELD: AtomicBool = AtomicBool::new(false);
@@ -310,6 +389,29 @@ fn a_waiter_who_is_held_holds_up_nobody_who_asks() {
         });
     });
     assert_eq!(status.ended_by, EndedBy::Signal);
+
+    // Another one who waits ends it, and the threads do the rest: the limit that was not reached is none any more.
+    let command = format!("{FOREVER} >/dev/null 2>&1 & echo $!; sleep 0.3");
+    let request = Request::new(command).time_limit(Duration::from_secs(1));
+    let limited = start_request(&manager, &request);
+    let events = manager.events().expect("a subscription");
+    let status = while_a_waiter_is_held(&limited, || {
+        wait(&limited);
+        let ended = Some(Event::Ended(limited.id()));
+        eventually("its end is told", || {
+            events.next(Some(PATIENCE)).expect("it is open") == ended
+        });
+    });
+    assert_eq!(status.ended_by, EndedBy::Nobody);
+    let survivor = text(&limited).trim().parse().expect("a pid");
+    // A process that is started later reaches a limit that comes later.
+    let request = Request::new(FOREVER).time_limit(Duration::from_secs(1));
+    assert_eq!(
+        wait(&start_request(&manager, &request)).ended_by,
+        EndedBy::Limit
+    );
+    assert!(is_alive(survivor));
+    limited.stop(Duration::ZERO).expect("a stop");
 
     let process = start(&manager, FOREVER);
     while_a_waiter_is_held(&process, || {

@@ -92,7 +92,7 @@ fn a_directory_that_comes_and_goes() {
     let root = things.path().canonicalize().expect("it is there");
     in_every_way(|config| {
         let place = root.join("place");
-        let manager = open(config.directory(&place));
+        let manager = open(config.clone().directory(&place));
         for round in 0..3 {
             let is_there = round % 2 == 1;
             if is_there {
@@ -108,6 +108,14 @@ fn a_directory_that_comes_and_goes() {
                 fs::remove_dir(&place).expect("it is empty");
             }
         }
+        // So does a search that begins there.
+        let searched = |manager: &Manager| {
+            let request = Request::program("sh").variable("PATH", "../../../../bin");
+            let request = request.argument("-c").argument("pwd -P");
+            wait(&start_request(manager, &request)).state
+        };
+        let other = open(config.directory(&place));
+        assert_eq!(searched(&other), State::Exited(0));
         // A directory that is given is used, or the start fails.
         let given = Request::new("pwd -P").directory(&place);
         let error = manager.start(&given).expect_err("it is gone");

@@ -13,6 +13,8 @@ mod group;
 mod handle;
 mod reading;
 mod stand_in;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,7 +58,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// Is told what happens to a process. Called without a lock, on the process's own threads.
+/// Is told what happens to a process. Called without a lock, on the process's own threads or on that of a caller that waits.
 pub(crate) trait Observer: Send + Sync {
     /// The leader has ended.
     fn ended(&self, id: Id, about: &About);
@@ -316,6 +318,7 @@ impl Inner {
     /// Sends a signal to all of the process that can be found.
     pub(crate) fn signal(self: &Arc<Self>, signal: Signal) -> Result<(), Error> {
         let number = signal.number();
+        self.dismiss_stand_in();
         let sent = self.signal_running(number, |asked| asked.signal(number, signal.asks_to_end()));
         if let Some(sent) = sent {
             return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
@@ -450,6 +453,10 @@ impl Inner {
 
     /// The time limit has come. Whoever keeps the time cannot wait out the grace period.
     pub(crate) fn reach_limit(self: &Arc<Self>) {
+        if self.life.now().is_some() {
+            // What it has left behind is free to go on.
+            return;
+        }
         if self
             .stop_in_background(EndedBy::Limit, self.stop_grace)
             .is_err()

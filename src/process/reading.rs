@@ -54,28 +54,42 @@ impl Reading {
     }
 
     /// Reads, and waits to be called again; or does what is to be done at the end.
-    pub(super) fn run(mut self, place: Place) {
-        let process = Arc::clone(&self.guard.0);
+    pub(super) fn run(mut self, mut place: Place) {
         loop {
-            let abandon = process.desk.lock().abandon;
+            let abandon = self.guard.0.desk.lock().abandon;
             let are_more = self.read(abandon);
             if self.sources.is_empty() {
-                break;
+                return self.end(place);
             }
-            let desk = process.desk.lock();
-            if are_more || desk.abandon {
-                continue;
+            if !are_more {
+                match self.rest(place) {
+                    Some(unrested) => (self, place) = unrested,
+                    None => return,
+                }
             }
-            let call = place.call().clone();
-            place.stand_by(|place| self.run(place));
-            if !desk.listen() {
-                let sources: Vec<_> = desk.open_sources().collect();
-                drop(desk);
-                watch(&sources, UNHEARD_PAUSE);
-                call.now();
-            }
-            return;
         }
+    }
+
+    /// Waits to be called again, unless there is an order to be followed first.
+    pub(super) fn rest(self, place: Place) -> Option<(Self, Place)> {
+        let process = Arc::clone(&self.guard.0);
+        let desk = process.desk.lock();
+        if desk.abandon {
+            return Some((self, place));
+        }
+        let call = place.call().clone();
+        place.stand_by(|place| self.run(place));
+        if !desk.listen() {
+            let sources: Vec<_> = desk.open_sources().collect();
+            drop(desk);
+            watch(&sources, UNHEARD_PAUSE);
+            call.now();
+        }
+        None
+    }
+
+    fn end(self, _place: Place) {
+        let process = Arc::clone(&self.guard.0);
         let Reading {
             guard,
             leader,
@@ -89,7 +103,7 @@ impl Reading {
     }
 
     /// Reads all pipes once, and closes those that have ended. True if there may be more.
-    fn read(&mut self, abandon: bool) -> bool {
+    pub(super) fn read(&mut self, abandon: bool) -> bool {
         let process = &self.guard.0;
         let mut are_more = false;
         for (number, source) in std::mem::take(&mut self.sources) {
@@ -156,113 +170,5 @@ impl Desk {
     /// Lets the reader look at its orders now. If it is at work, it looks before it waits again.
     pub(super) fn call_reader(&self) {
         self.read.iter().for_each(Call::now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-    use std::time::{Instant, SystemTime};
-
-    use super::*;
-    use crate::config::{Config, StartMethod};
-    use crate::cookie::{Host, Origin};
-    use crate::environment::Base;
-    use crate::id::Id;
-    use crate::output::{Notify, ReadOptions, ReadState, Sizes};
-    use crate::process::{Crew, Observer, Settings};
-    use crate::spawn::{Description, Pipes, spawn};
-    use crate::status::About;
-    use crate::sys::signal::KILL;
-    use crate::sys::texts::Texts;
-    use crate::threads::Pool;
-    use crate::time::Deadline;
-
-    struct Nobody;
-
-    impl Observer for Nobody {
-        fn ended(&self, _: Id, _: &About) {}
-        fn output_closed(&self, _: Id, _: &About) {}
-        fn done(&self, _: Id, _: &About) {}
-        fn stopped(&self, _: Id, _: &About) {}
-    }
-
-    /// A process without a manager.
-    fn start(pool: &Arc<Pool>, command: &str) -> Arc<Inner> {
-        let origin = Origin {
-            instance: Id::random(),
-            host: Host::own(),
-        };
-        let config = Config::new();
-        let base = Base::new(&config, origin, &[]);
-        let id = Id::random();
-        let mut arguments = Texts::default();
-        for argument in ["/bin/sh", "-c", command] {
-            arguments.push(&[argument.as_bytes()]);
-        }
-        let description = Description {
-            program: OsStr::new("/bin/sh"),
-            arguments,
-            directory: None,
-            environment: base.block(&config, &[], None, id),
-            method: StartMethod::Automatic,
-        };
-        let crew = Crew::gather(pool).expect("threads");
-        let pipes = Pipes::new(false).expect("a pipe");
-        let pid = spawn(&description, &pipes).expect("a shell");
-        let about = About {
-            command: command.into(),
-            directory: "/".into(),
-            owner: None,
-            background: false,
-            keyed: false,
-            started_at: SystemTime::now(),
-            started: Instant::now(),
-            ends_at: None,
-            sequence: 1,
-        };
-        let settings = Settings {
-            sizes: Sizes {
-                head: 100,
-                tail: 100,
-                lossless: false,
-            },
-            max_line_bytes: 0,
-            stop_grace: Duration::ZERO,
-            pool: Arc::clone(pool),
-            observer: Box::new(Nobody),
-        };
-        let process = Inner::new(id, pid, 1, about, settings);
-        process.attend(crew, pipes.into_readers());
-        process
-    }
-
-    /// Gives up an output in the midst of reading it.
-    struct GivesUp(Arc<Inner>);
-
-    impl Notify for GivesUp {
-        fn who(&self) -> u64 {
-            1
-        }
-
-        fn notify(&self) {
-            self.0.abandon_output();
-        }
-    }
-
-    /// The job is not there to be called then, and finds the order itself before it waits again.
-    #[test]
-    fn an_order_that_comes_while_the_reader_reads_is_followed() {
-        let pool = Pool::new(|| ()).expect("descriptors");
-        let process = start(&pool, "sleep 0.01; echo line; exec sleep 600");
-        let output = &process.outputs[0];
-        output.watch(0, Arc::new(GivesUp(Arc::clone(&process))));
-        // Without looking out, which would bring the bytes itself.
-        let deadline = Deadline::after(Duration::from_secs(30));
-        let (chunk, _) = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, || None);
-        assert_eq!(chunk.state, ReadState::Eof);
-        assert!(process.ask_to_end(crate::status::EndedBy::Close, KILL));
-        assert!(process.life.wait(deadline).is_some());
-        assert!(pool.close(deadline));
     }
 }

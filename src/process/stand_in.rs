@@ -5,11 +5,12 @@
 //! reaper's work after its own, if the leader exits in a moment.
 //!
 //! Promises: there is one stand-in at most, and none for a process whose output somebody follows or that is to be ended. What
-//! a stand-in has taken on is the threads' again when he gives up, and whenever somebody else asks for it, so that no end
-//! depends on whether a caller's thread runs.
+//! a stand-in has taken on is the threads' again when he gives up, and when somebody else follows, waits, signals or stops, so
+//! that these do not depend on whether his thread runs. He never waits for longer than his deadline.
 //!
 //! He takes on nothing but what the threads' poller waits for. They may read and reap at the same time as he does: reading is
-//! done under the output's lock, reaping under the life's, and whoever comes second finds nothing to do.
+//! done under the output's lock, reaping under the life's, and a job that is at work is not there to be done by him. Then he gives
+//! back what he has, since that job may have looked before there was something to be seen.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -72,7 +73,14 @@ impl Inner {
         if presence(leader) == Presence::Zombie {
             reaper::end(leader, true, &self.life, || self.drain());
             self.tell_outputs();
+            // Who stands in was woken by the exit too, but may be held.
+            self.dismiss_stand_in();
         }
+    }
+
+    /// Gives the threads what a stand-in has, if there is one.
+    pub(super) fn dismiss_stand_in(&self) {
+        self.desk.lock().dismiss();
     }
 
     /// Takes on the threads' work, if it is to be had.
@@ -192,11 +200,18 @@ impl Work<'_> {
             }
             if open == 0 && all > 0 {
                 self.sources.clear();
-                self.read.perform();
+                // A reader that is at work may have looked before the end was there, and then waits to be called for it.
+                if !self.read.perform() && self.process.desk.lock().read.is_some() {
+                    return;
+                }
                 has_exited = has_exited || exits_in_a_moment(&self.own.leader);
             }
             if has_exited {
-                self.reap.perform();
+                // A tracer sees the exit before we may, and takes the time it wants.
+                let leader = Child::Descriptor(self.own.leader.as_fd());
+                if presence(leader) != Presence::Alive {
+                    self.reap.perform();
+                }
                 return;
             }
         }

@@ -4,6 +4,8 @@
 //! runs, since the thread exists before the job does; each thread blocks all signals; a panic ends a job and not its thread;
 //! idle threads leave after [`IDLE_TIME`].
 //!
+//! A job may also be done by somebody who is awake anyway ([`Call::perform`]), on a thread that is not ours.
+//!
 //! There are two kinds: a [`Worker`] is one thread that is woken with its job; behind a [`Place`] is any of the threads that
 //! are [on call](on_call), for a job that begins when something happens.
 //!

@@ -3,7 +3,7 @@
 //! To wake a thread takes longer than anything else that a start does beside the spawn. So a start wakes nobody: it adds what
 //! its job waits for to the one poller in which all of these threads sleep. A [`Place`] is the promise of a thread for one job
 //! at a time, the next of which the job itself may give it. There are never fewer threads than places, so that each job
-//! finds one.
+//! finds one, if need be the one that was at work for its place before.
 //!
 //! They sleep without a limit, since the latest sleeper is woken first, whatever it is woken for: those that nobody needs would
 //! not be those whose time is over. So others keep the time ([`Pool::dismiss`]): as many as were spare all the while are
