@@ -183,8 +183,7 @@ impl Work<'_> {
             if poll(&mut set, deadline.left()).is_err() {
                 return;
             }
-            let [mut has_exited, pipes @ ..] =
-                set.map(|entry| entry.has_input() || entry.hung_up());
+            let [has_exited, pipes @ ..] = set.map(|entry| entry.has_input() || entry.hung_up());
             if !self.process.desk.lock().is_stand_in(&self.own) {
                 return;
             }
@@ -204,7 +203,6 @@ impl Work<'_> {
                 if !self.read.perform() && self.process.desk.lock().read.is_some() {
                     return;
                 }
-                has_exited = has_exited || exits_in_a_moment(&self.own.leader);
             }
             if has_exited {
                 // A tracer sees the exit before we may, and takes the time it wants.
