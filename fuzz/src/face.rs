@@ -86,7 +86,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn call(input: &mut Input<'_>, handles: &mut Vec<u64>, id: &mut mgr_id) -> i32 {
-    let mut pick = |input: &mut Input<'_>| handles[usize::from(input.byte()) % handles.len()];
+    let pick = |input: &mut Input<'_>| handles[usize::from(input.byte()) % handles.len()];
     let (one, other) = (pick(input), pick(input));
     let choice = input.byte() % 40;
     let text = input.text();
