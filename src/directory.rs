@@ -17,7 +17,7 @@ pub(crate) struct Directories {
 }
 
 /// Where to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Directory {
     /// `None` is the host's own.
     pub(crate) path: Option<PathBuf>,

@@ -107,6 +107,14 @@ impl Seat {
     }
 }
 
+impl Subscribers {
+    /// Those who see the events of a process with this owner.
+    fn of(&self, owner: Option<&OsStr>) -> impl Iterator<Item = &Arc<Seat>> {
+        let seats = self.by_number.values();
+        seats.filter(move |seat| seat.owner.is_none() || seat.owner.as_deref() == owner)
+    }
+}
+
 impl Hub {
     /// Adds a subscriber to the events of one owner, or of everybody.
     pub(crate) fn subscribe(self: &Arc<Self>, owner: Option<Arc<OsStr>>) -> Result<Events, Error> {
@@ -139,15 +147,13 @@ impl Hub {
         if !self.listened.load(Ordering::Acquire) {
             return;
         }
-        let told: Vec<_> = {
-            let inner = self.inner.lock();
-            let seats = inner.by_number.values();
-            seats
-                .filter(|seat| seat.owner.is_none() || seat.owner.as_deref() == owner)
-                .cloned()
-                .collect()
-        };
+        let told: Vec<_> = self.inner.lock().of(owner).cloned().collect();
         told.iter().for_each(|seat| seat.tell(event));
+    }
+
+    /// Whether there is somebody who sees the events of a process with this owner.
+    pub(crate) fn has_subscriber(&self, owner: Option<&OsStr>) -> bool {
+        self.listened.load(Ordering::Acquire) && self.inner.lock().of(owner).next().is_some()
     }
 
     /// Nothing will be told any more: whoever waits is woken when it has taken what is in its queue.

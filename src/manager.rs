@@ -431,7 +431,12 @@ impl Manager {
 
     /// Subscribes to what happens to the processes that this manager or scope sees, from now on.
     pub fn events(&self) -> Result<Events, Error> {
-        self.house()?.events.subscribe(self.view.owner.clone())
+        let house = self.house()?;
+        let events = house.events.subscribe(self.view.owner.clone())?;
+        // A caller who waits for a process may be held, and is not to tell of its end from now on.
+        let seen = self.view.seen(&house.table.lock());
+        seen.iter().for_each(|process| process.dismiss_stand_in());
+        Ok(events)
     }
 
     /// Ends what hosts that are gone have left behind, whichever manager of theirs started it: what carries the cookie of
@@ -738,6 +743,11 @@ impl Observer for Registrar {
 
     fn stopped(&self, id: Id, about: &About) {
         self.tell(Event::Stopped(id), about);
+    }
+
+    fn is_awaited(&self, about: &About) -> bool {
+        let house = self.0.upgrade();
+        house.is_some_and(|house| house.events.has_subscriber(about.owner.as_deref()))
     }
 }
 

@@ -6,16 +6,16 @@ mod common;
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{
-    FOREVER, PATIENCE, eventually, in_time, is_alive, open, start, start_request, text, wait,
-};
+use common::{FOREVER, PATIENCE, eventually, in_time, open, start, start_request, text, wait};
 use procmgr::{
-    EndedBy, Event, Process, ReadOptions, ReadState, Request, Signal, State, Status, Stream,
+    Config, EndedBy, Error, Event, Manager, Process, ReadOptions, ReadState, Request, Signal,
+    State, Status, Stream,
 };
 
 /// Waits for the end on a thread of its own while `meanwhile` runs, which begins when that thread is asleep.
@@ -51,34 +51,89 @@ fn stop(process: &Process) {
     process.stop(Duration::ZERO).expect("a stop");
 }
 
+/// Whether these are there tells what a command has done, or lets it go on. To ask the library would give the threads their
+/// work back.
+struct Signs(tempfile::TempDir);
+
+impl Signs {
+    fn new() -> Self {
+        Signs(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A command that waits for a sign.
+    fn awaited(&self, name: &str) -> String {
+        format!(
+            "while [ ! -e {} ]; do sleep 0.01; done",
+            self.path(name).display()
+        )
+    }
+
+    /// A command that gives one.
+    fn given(&self, name: &str) -> String {
+        format!(": > {}", self.path(name).display())
+    }
+
+    fn give(&self, name: &str) {
+        fs::write(self.path(name), "").expect("room");
+    }
+
+    fn wait_for(&self, name: &str) {
+        eventually(name, || self.path(name).exists());
+    }
+}
+
+/// More than a pipe holds: who prints it goes on only if it is read.
+const MUCH: &str = "head -c 200000 /dev/zero";
+
+/// The pipe that a process writes to.
+fn pipe_of(process: &Process, number: i32) -> PathBuf {
+    fs::read_link(format!("/proc/{}/fd/{number}", process.pid())).expect("it runs")
+}
+
+/// Whether this program has a descriptor of it.
+fn is_held(pipe: &Path) -> bool {
+    let descriptors = fs::read_dir("/proc/self/fd").expect("descriptors");
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.into_iter().any(|link| link == pipe)
+}
+
 #[test]
-fn what_comes_during_a_wait_is_kept_at_once() {
+fn what_comes_during_a_wait_is_read() {
     let manager = open();
-    let process = start(&manager, "while :; do sleep 0.01; echo line; done");
+    let signs = Signs::new();
+    let process = start(
+        &manager,
+        &format!("{MUCH}; {}; {FOREVER}", signs.given("printed")),
+    );
     let status = while_somebody_waits(&process, || {
-        eventually("there are lines", || {
-            text(&process).matches("line").count() > 5
-        });
+        signs.wait_for("printed");
         stop(&process);
     });
-    assert_eq!(status.ended_by, EndedBy::Stop);
+    assert_eq!(
+        (status.ended_by, status.output_bytes),
+        (EndedBy::Stop, 200_000)
+    );
 }
 
 /// What a caller has taken on goes back to the threads when he gives up.
 #[test]
-fn what_comes_after_a_wait_was_given_up_is_kept_too() {
+fn what_comes_after_a_wait_was_given_up_is_read_too() {
     let manager = open();
-    for command in [
-        "sleep 0.05; echo late",
-        "echo early; sleep 0.05; echo late; sleep 600",
-    ] {
+    for before in ["", "echo early;"] {
         for separate in [false, true] {
+            let signs = Signs::new();
+            let (awaited, given) = (signs.awaited("go"), signs.given("printed"));
+            let command = format!("{before} {awaited}; {MUCH}; {given}; echo; echo late");
             let request = Request::new(command).separate_streams(separate);
             let process = start_request(&manager, &request);
-            let waited = process
-                .wait_timeout(Duration::from_millis(20))
-                .expect("a wait");
-            assert!(waited.is_none());
+            let waited = process.wait_timeout(Duration::from_millis(20));
+            assert!(waited.expect("a wait").is_none());
+            signs.give("go");
+            signs.wait_for("printed");
             eventually("it is there", || text(&process).ends_with("late\n"));
             stop(&process);
         }
@@ -86,37 +141,43 @@ fn what_comes_after_a_wait_was_given_up_is_kept_too() {
 }
 
 #[test]
-fn an_output_that_ends_before_its_process_is_said_to_be_closed() {
+fn an_output_that_ends_before_its_process_is_closed_at_once() {
     let manager = open();
-    let events = manager.events().expect("a subscription");
-    let process = start(&manager, &format!("sleep 0.05; exec >&- 2>&-; {FOREVER}"));
+    let signs = Signs::new();
+    let awaited = signs.awaited("go");
+    let process = start(&manager, &format!("{awaited}; exec >&- 2>&-; {FOREVER}"));
+    let pipe = pipe_of(&process, 1);
     while_somebody_waits(&process, || {
-        let next = || events.next(Some(PATIENCE)).expect("it is open");
-        assert_eq!(next(), Some(Event::Started(process.id())));
-        assert_eq!(next(), Some(Event::OutputClosed(process.id())));
-        assert!(process.status().expect("a status").is_running());
+        assert!(is_held(&pipe));
+        signs.give("go");
+        eventually("it is closed", || !is_held(&pipe));
+        let status = process.status().expect("a status");
+        assert!(status.is_running());
+        eventually("it is said", || {
+            !process.status().expect("a status").output_open
+        });
         stop(&process);
     });
 }
 
 /// The other one stays open, and is read too.
 #[test]
-fn the_end_of_one_stream_of_two_is_said() {
+fn the_end_of_one_stream_of_two_is_seen() {
     let manager = open();
+    let signs = Signs::new();
+    let (go, more) = (signs.awaited("go"), signs.awaited("more"));
+    let printed = signs.given("printed");
     let request = Request::new(format!(
-        "sleep 0.05; exec 2>&-; sleep 0.05; echo more; {FOREVER}"
+        "{go}; exec 2>&-; {more}; {MUCH}; {printed}; {FOREVER}"
     ));
     let process = start_request(&manager, &request.separate_streams(true));
-    let events = manager.events().expect("a subscription");
-    events.watch(&process, Stream::Stderr, 0).expect("a watch");
+    let (stdout, stderr) = (pipe_of(&process, 1), pipe_of(&process, 2));
     while_somebody_waits(&process, || {
-        let next = events.next(Some(PATIENCE)).expect("it is open");
-        assert!(matches!(next, Some(Event::Readable { .. })), "{next:?}");
-        let mut buffer = [0; 8];
-        let (options, now) = (ReadOptions::default(), Some(Duration::ZERO));
-        let chunk = process.read(Stream::Stderr, 0, &mut buffer, now, options);
-        assert_eq!(chunk.expect("a read").state, ReadState::Eof);
-        eventually("the other is read", || text(&process) == "more\n");
+        signs.give("go");
+        eventually("it is closed", || !is_held(&stderr));
+        assert!(is_held(&stdout));
+        signs.give("more");
+        signs.wait_for("printed");
         stop(&process);
     });
 }
@@ -126,16 +187,14 @@ fn the_end_of_one_stream_of_two_is_said() {
 fn a_full_lossless_output_is_the_threads_again() {
     const BYTES: u64 = 2 << 20;
     let manager = open();
-    let request = Request::new(format!("head -c {BYTES} /dev/zero")).lossless(true);
+    let request = Request::new(format!("exec head -c {BYTES} /dev/zero")).lossless(true);
     let process = start_request(&manager, &request);
     let status = while_somebody_waits(&process, || {
-        let mut total = 0;
-        let total_now = || process.status().expect("a status").output_bytes;
+        let call = format!("/proc/{}/syscall", process.pid());
+        let write = format!("{} ", libc::SYS_write);
         eventually("it is full", || {
-            let before = std::mem::replace(&mut total, total_now());
-            total > 0 && total == before
+            fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&write))
         });
-        assert!(total < BYTES);
         let mut buffer = vec![0; 64 << 10];
         let mut cursor = 0;
         loop {
@@ -306,7 +365,7 @@ fn a_traced_leader_makes_nobody_wait_for_longer() {
             move || {
                 tell.send(thread_id()).expect("it is awaited");
                 process
-                    .wait_timeout(Duration::from_millis(300))
+                    .wait_timeout(Duration::from_secs(2))
                     .expect("a wait")
             }
         });
@@ -361,63 +420,112 @@ fn while_a_waiter_is_held(process: &Process, meanwhile: impl FnOnce()) -> Status
 }
 
 /// A thread can be held in the middle of a call: by a handler that does not return, by a debugger. It must not hold up those
-/// who end its process, nor those who follow it.
+/// who end its process or follow it, nor those who only want to know.
 #[test]
 fn a_waiter_who_is_held_holds_up_nobody_who_asks() {
     // SAFETY: the handler has the type that signal asks for, and does only what one may.
     unsafe { libc::signal(libc::SIGUSR2, hold as *const () as libc::sighandler_t) };
     let manager = open();
-    let stop_in_time = |process: &Process| {
-        let process = process.clone();
-        in_time("it is stopped", move || stop(&process));
+    let go_on = |rest: &str| {
+        let signs = Signs::new();
+        let process = start(&manager, &format!("{}; {rest}", signs.awaited("go")));
+        (signs, process)
     };
 
     let process = start(&manager, FOREVER);
-    let status = while_a_waiter_is_held(&process, || stop_in_time(&process));
+    let status = while_a_waiter_is_held(&process, || {
+        let process = process.clone();
+        in_time("it is stopped", move || stop(&process));
+    });
     assert_eq!(status.ended_by, EndedBy::Stop);
 
-    let process = start(&manager, &format!("sleep 0.3; echo line; {FOREVER}"));
-    let status = while_a_waiter_is_held(&process, || {
+    let signs = Signs::new();
+    let (go, more) = (signs.awaited("go"), signs.awaited("more"));
+    let printed = signs.given("printed");
+    let command = format!("{go}; echo line; {more}; {MUCH}; {printed}; {FOREVER}");
+    let process = start(&manager, &command);
+    while_a_waiter_is_held(&process, || {
+        signs.give("go");
         let mut buffer = [0; 16];
         let (options, patience) = (ReadOptions::default(), Some(PATIENCE));
         let chunk = process.read(Stream::Stdout, 0, &mut buffer, patience, options);
         assert_eq!(chunk.expect("a read").length, 5);
         // What comes when he follows no more is the threads'.
-        process.signal(Signal::Terminate).expect("it runs");
-        eventually("the end is seen", || {
-            !process.status().expect("a status").is_running()
-        });
+        signs.give("more");
+        signs.wait_for("printed");
+        stop(&process);
     });
-    assert_eq!(status.ended_by, EndedBy::Signal);
 
-    // Another one who waits ends it, and the threads do the rest: the limit that was not reached is none any more.
-    let command = format!("{FOREVER} >/dev/null 2>&1 & echo $!; sleep 0.3");
-    let request = Request::new(command).time_limit(Duration::from_secs(1));
-    let limited = start_request(&manager, &request);
-    let events = manager.events().expect("a subscription");
-    let status = while_a_waiter_is_held(&limited, || {
-        wait(&limited);
-        let ended = Some(Event::Ended(limited.id()));
-        eventually("its end is told", || {
-            events.next(Some(PATIENCE)).expect("it is open") == ended
+    // Who looks.
+    let (signs, process) = go_on("echo line");
+    while_a_waiter_is_held(&process, || {
+        signs.give("go");
+        let status = || process.status().expect("a status");
+        eventually("the end is seen", || !status().is_running());
+        assert_eq!(text(&process), "line\n");
+    });
+    let (signs, process) = go_on(&format!("echo line; {FOREVER}"));
+    while_a_waiter_is_held(&process, || {
+        signs.give("go");
+        eventually("the line is seen", || text(&process) == "line\n");
+        stop(&process);
+    });
+    let (signs, process) = go_on(&format!("echo line; {FOREVER}"));
+    while_a_waiter_is_held(&process, || {
+        signs.give("go");
+        let (mut buffer, options) = ([0; 16], ReadOptions::default());
+        eventually("the line can be read", || {
+            let now = Some(Duration::ZERO);
+            let chunk = process.read(Stream::Stdout, 0, &mut buffer, now, options);
+            chunk.expect("a read").length == 5
+        });
+        stop(&process);
+    });
+
+    let (signs, process) = go_on("exit 3");
+    while_a_waiter_is_held(&process, || {
+        signs.give("go");
+        eventually("there is nobody to be told", || {
+            let told = process.signal(Signal::User1);
+            matches!(told, Err(Error::NotRunning { .. }))
         });
     });
-    assert_eq!(status.ended_by, EndedBy::Nobody);
-    let survivor = text(&limited).trim().parse().expect("a pid");
-    // A process that is started later reaches a limit that comes later.
-    let request = Request::new(FOREVER).time_limit(Duration::from_secs(1));
-    assert_eq!(
-        wait(&start_request(&manager, &request)).ended_by,
-        EndedBy::Limit
-    );
-    assert!(is_alive(survivor));
-    limited.stop(Duration::ZERO).expect("a stop");
+
+    // Who subscribes, before and meanwhile.
+    for early in [true, false] {
+        let subscribe = || manager.events().expect("a subscription");
+        let before = early.then(subscribe);
+        let (signs, process) = go_on("exit 3");
+        while_a_waiter_is_held(&process, || {
+            let events = before.unwrap_or_else(subscribe);
+            signs.give("go");
+            let ended = Some(Event::Ended(process.id()));
+            eventually("its end is told", || {
+                events.next(Some(PATIENCE)).expect("it is open") == ended
+            });
+        });
+    }
 
     let process = start(&manager, FOREVER);
     while_a_waiter_is_held(&process, || {
         let manager = manager.clone();
         in_time("it is closed", move || {
             manager.close().expect("all of it ends")
+        });
+    });
+
+    // Another one who waits ends it, and the threads do the rest.
+    let manager = Manager::open(Config::new().max_processes(1)).expect("a manager");
+    let signs = Signs::new();
+    let request = Request::new(format!("{}; exit 3", signs.awaited("go")));
+    let process = start_request(&manager, &request);
+    while_a_waiter_is_held(&process, || {
+        let second = process.clone();
+        let second = thread::spawn(move || wait(&second));
+        signs.give("go");
+        assert_eq!(second.join().expect("no panic").state, State::Exited(3));
+        eventually("its place is free", || {
+            manager.start(&Request::new(":")).is_ok()
         });
     });
 }

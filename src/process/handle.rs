@@ -97,6 +97,7 @@ impl Process {
             );
             return Err(Error::invalid("buffer", reason));
         }
+        self.0.check_stand_in();
         let lookout = || self.0.lookout(stream);
         let (chunk, resumed) = output.read(cursor, buffer, options, timeout.into(), lookout);
         if resumed {
@@ -113,6 +114,7 @@ impl Process {
     /// The bounded text of a stream, as it is at this moment. Does not block.
     pub fn output(&self, stream: Stream) -> Result<Snapshot, Error> {
         self.0.check_host()?;
+        self.0.check_stand_in();
         Ok(self.0.output(stream)?.snapshot(self.0.max_line_bytes))
     }
 

@@ -35,7 +35,6 @@ use crate::status::{About, EndedBy, State, Status, Usage};
 use crate::sweep;
 use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
-use crate::sys::pidfd::PidFd;
 use crate::sys::signal::KILL;
 use crate::threads::{Call, Place, Pool};
 use crate::time::Deadline;
@@ -68,6 +67,8 @@ pub(crate) trait Observer: Send + Sync {
     fn done(&self, id: Id, about: &About);
     /// A stop in the background is over.
     fn stopped(&self, id: Id, about: &About);
+    /// Whether there is somebody who is told of these, and does not ask.
+    fn is_awaited(&self, about: &About) -> bool;
 }
 
 /// What a process needs of its manager.
@@ -190,23 +191,19 @@ impl Inner {
                 Arc::new(reader::Source::new(pipe, output, read.entry().clone()))
             })
             .collect();
-        let leader = self.group.leader();
-        let reading = Reading::new(self, &sources, leader.clone(), reap.clone());
+        let reading = Reading::new(self, &sources);
         reader.stand_by(|place| reading.run(place));
         let guard = ReaperGuard(Arc::clone(self));
-        reaper.stand_by({
-            let leader = leader.clone();
-            move |_place| {
-                guard.0.reap(leader.as_deref());
-                drop(guard);
-            }
+        reaper.stand_by(|_place| {
+            guard.0.reap();
+            drop(guard);
         });
         // Both jobs look here first, and find all of it.
         let mut desk = self.desk.lock();
         desk.sources = sources.iter().map(Arc::downgrade).collect();
         desk.read = Some(read);
         desk.reap = Some(reap.clone());
-        match leader {
+        match self.group.leader() {
             Some(leader) => desk.listen_for_exit(&leader),
             // On older kernels the reaper has to wait for the exit itself.
             None => reap.now(),
@@ -218,16 +215,15 @@ impl Inner {
     }
 
     /// The reaper's work.
-    fn reap(&self, leader: Option<&PidFd>) {
+    fn reap(&self) {
+        let leader = self.group.leader();
         {
             // From now on nobody needs to be called for it.
             let mut desk = self.desk.lock();
-            leader
-                .into_iter()
-                .for_each(|leader| desk.ignore_exit(leader));
+            leader.iter().for_each(|leader| desk.ignore_exit(leader));
             desk.reap = None;
         }
-        let leader = match leader {
+        let leader = match &leader {
             Some(leader) => Child::Descriptor(leader.as_fd()),
             None => Child::Number(self.pid),
         };
@@ -241,6 +237,7 @@ impl Inner {
 
     /// Where things stand.
     pub(crate) fn status(&self) -> Status {
+        self.check_stand_in();
         // The outputs after the life: an ended process is then never shown with less than it wrote.
         let end = self.life.now();
         Status {
@@ -318,7 +315,7 @@ impl Inner {
     /// Sends a signal to all of the process that can be found.
     pub(crate) fn signal(self: &Arc<Self>, signal: Signal) -> Result<(), Error> {
         let number = signal.number();
-        self.dismiss_stand_in();
+        self.check_stand_in();
         let sent = self.signal_running(number, |asked| asked.signal(number, signal.asks_to_end()));
         if let Some(sent) = sent {
             return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
@@ -384,7 +381,6 @@ impl Inner {
         self.life.end(|| (State::Lost, Usage::default()));
         // After the end, so that a reader that is told of it finds it.
         self.tell_outputs();
-        self.desk.lock().reap = None;
         self.observer.ended(self.id, &self.about);
         self.one_less();
     }

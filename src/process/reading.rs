@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::{Desk, Inner};
 use crate::output::Output;
 use crate::reader::{Source, Turn, watch};
-use crate::sys::pidfd::PidFd;
 use crate::threads::{Call, Place};
 
 /// How long a thread watches pipes itself that the kernel had no memory for to be waited for otherwise.
@@ -21,8 +20,6 @@ pub(super) struct Reading {
     guard: Guard,
     /// What is open, by the numbers of the outputs.
     sources: Vec<(usize, Arc<Source>)>,
-    leader: Option<Arc<PidFd>>,
-    reap: Call,
 }
 
 /// Whatever ends the job, nobody waits for its output any more.
@@ -39,17 +36,10 @@ impl Drop for Guard {
 }
 
 impl Reading {
-    pub(super) fn new(
-        process: &Arc<Inner>,
-        sources: &[Arc<Source>],
-        leader: Option<Arc<PidFd>>,
-        reap: Call,
-    ) -> Self {
+    pub(super) fn new(process: &Arc<Inner>, sources: &[Arc<Source>]) -> Self {
         Reading {
             guard: Guard(Arc::clone(process)),
             sources: sources.iter().cloned().enumerate().collect(),
-            leader,
-            reap,
         }
     }
 
@@ -90,16 +80,8 @@ impl Reading {
 
     fn end(self, _place: Place) {
         let process = Arc::clone(&self.guard.0);
-        let Reading {
-            guard,
-            leader,
-            reap,
-            ..
-        } = self;
-        drop(guard);
-        if let Some(leader) = leader {
-            process.take_over(&leader, &reap);
-        }
+        drop(self);
+        process.take_over();
     }
 
     /// Reads all pipes once, and closes those that have ended. True if there may be more.

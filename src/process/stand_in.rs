@@ -4,14 +4,16 @@
 //! for both of them, and the one thread that an exit wakes is his; and where nobody waits, the reader's thread does the
 //! reaper's work after its own, if the leader exits in a moment.
 //!
-//! Promises: there is one stand-in at most, and none for a process whose output somebody follows or that is to be ended. What
-//! a stand-in has taken on is the threads' again when he gives up, and when somebody else follows, waits, signals or stops, so
-//! that these do not depend on whether his thread runs. He never waits for longer than his deadline.
+//! Promises: there is one stand-in at most, and none for a process whose output somebody follows, whose events somebody is told
+//! of, or that is to be ended. What a stand-in has taken on is the threads' again when he gives up, when somebody else follows,
+//! subscribes or stops, and when somebody looks, waits or signals while there is something that he has not done yet: nobody who
+//! wants to know depends on whether his thread runs. He never waits for longer than his deadline.
 //!
 //! He takes on nothing but what the threads' poller waits for. They may read and reap at the same time as he does: reading is
 //! done under the output's lock, reaping under the life's, and a job that is at work is not there to be done by him. Then he gives
 //! back what he has, since that job may have looked before there was something to be seen.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
@@ -73,18 +75,39 @@ impl Inner {
         if presence(leader) == Presence::Zombie {
             reaper::end(leader, true, &self.life, || self.drain());
             self.tell_outputs();
-            // Who stands in was woken by the exit too, but may be held.
-            self.dismiss_stand_in();
         }
     }
 
     /// Gives the threads what a stand-in has, if there is one.
-    pub(super) fn dismiss_stand_in(&self) {
+    pub(crate) fn dismiss_stand_in(&self) {
         self.desk.lock().dismiss();
+    }
+
+    /// Dismisses a stand-in who has not done yet what there is to do: he may be held. For whoever looks how things stand.
+    pub(super) fn check_stand_in(&self) {
+        let mut desk = self.desk.lock();
+        let Some(stand_in) = desk.stand_in.clone() else {
+            return;
+        };
+        let sources: Vec<_> = desk.open_sources().collect();
+        if ready(&stand_in.leader, &sources, Deadline::now())
+            .is_ok_and(|ready| ready.contains(&true))
+        {
+            desk.dismiss();
+        }
     }
 
     /// Takes on the threads' work, if it is to be had.
     fn stand_in(&self, leader: &Arc<PidFd>) -> Option<Work<'_>> {
+        if self.observer.is_awaited(&self.about) {
+            return None;
+        }
+        let work = self.take_on(leader)?;
+        // Who subscribes looks for stand-ins after that, and has either found us or is found here.
+        Some(work).filter(|_| !self.observer.is_awaited(&self.about))
+    }
+
+    fn take_on(&self, leader: &Arc<PidFd>) -> Option<Work<'_>> {
         let mut desk = self.desk.lock();
         if desk.stand_in.is_some() || desk.threads_only || desk.sources.is_empty() {
             return None;
@@ -108,19 +131,24 @@ impl Inner {
 
     /// Does the reaper's work on the reader's thread, which has just been woken by the end of the output, if the leader exits
     /// in a moment: nobody need be woken by that. Who stands in for the threads sees to it himself.
-    pub(super) fn take_over(&self, leader: &PidFd, reap: &Call) {
-        {
+    pub(super) fn take_over(&self) {
+        let Some(leader) = self.group.leader() else {
+            return;
+        };
+        let reap = {
             let mut desk = self.desk.lock();
-            if desk.stand_in.is_some() {
+            // Without a call the reaper is at work.
+            let Some(reap) = desk.reap.clone().filter(|_| desk.stand_in.is_none()) else {
                 return;
-            }
-            desk.ignore_exit(leader);
-        }
-        if exits_in_a_moment(leader) {
+            };
+            desk.ignore_exit(&leader);
+            reap
+        };
+        if exits_in_a_moment(&leader) {
             // A thread may have been called before, and then has the job.
             reap.perform();
         } else {
-            self.desk.lock().listen_for_exit(leader);
+            self.desk.lock().listen_for_exit(&leader);
         }
     }
 
@@ -174,16 +202,10 @@ impl Work<'_> {
     /// Works until the leader has ended, the deadline, or the threads are to do it.
     fn run(mut self, deadline: Deadline) {
         while !deadline.passed() {
-            let pipe = |number: usize| match self.sources.get(number) {
-                Some(source) => PollFd::readable(source.as_fd()),
-                None => PollFd::none(),
-            };
-            // The leader first: when its exit is seen, the end of its output is seen in the same look.
-            let mut set = [PollFd::readable(self.own.leader.as_fd()), pipe(0), pipe(1)];
-            if poll(&mut set, deadline.left()).is_err() {
+            let Ok(ready) = ready(&self.own.leader, &self.sources, deadline) else {
                 return;
-            }
-            let [has_exited, pipes @ ..] = set.map(|entry| entry.has_input() || entry.hung_up());
+            };
+            let [has_exited, pipes @ ..] = ready;
             if !self.process.desk.lock().is_stand_in(&self.own) {
                 return;
             }
@@ -223,6 +245,18 @@ impl Drop for Work<'_> {
             desk.dismiss();
         }
     }
+}
+
+/// Waits until the leader has exited, or there is something to read or nobody to write, and says which; or until the deadline.
+fn ready(leader: &PidFd, sources: &[Arc<Source>], deadline: Deadline) -> io::Result<[bool; 3]> {
+    let pipe = |number: usize| match sources.get(number) {
+        Some(source) => PollFd::readable(source.as_fd()),
+        None => PollFd::none(),
+    };
+    // The leader first: when its exit is seen, the end of its output is seen in the same look.
+    let mut set = [PollFd::readable(leader.as_fd()), pipe(0), pipe(1)];
+    poll(&mut set, deadline.left())?;
+    Ok(set.map(|entry| entry.has_input() || entry.hung_up()))
 }
 
 fn exits_in_a_moment(leader: &PidFd) -> bool {

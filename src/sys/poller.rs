@@ -42,15 +42,6 @@ pub(crate) struct Poller {
     bell: Wake,
 }
 
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It was rung, once or more often.
-    Rung,
-    /// Something that was waited for, to the descriptor with this number.
-    Ready(u64),
-}
-
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let bell = Wake::new()?;
@@ -90,19 +81,16 @@ impl Poller {
         check(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) }).map(drop)
     }
 
-    /// Waits for something to happen. Returns early, with nothing, when a signal arrives.
-    pub(crate) fn wait(&self) -> io::Result<Option<Event>> {
+    /// Waits for something to happen, and gives the number of the descriptor that it happened to; nothing when it was rung, once
+    /// or more often, and when a signal arrives.
+    pub(crate) fn wait(&self) -> io::Result<Option<u64>> {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         // SAFETY: there is room for one event.
         let count = check(unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), &mut event, 1, -1) });
         match count {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             Err(error) => Err(error),
-            Ok(0) => Ok(None),
-            Ok(_) => Ok(Some(match event.u64 {
-                BELL => Event::Rung,
-                number => Event::Ready(number),
-            })),
+            Ok(count) => Ok(Some(event.u64).filter(|number| count > 0 && *number != BELL)),
         }
     }
 }

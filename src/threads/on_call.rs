@@ -21,7 +21,7 @@ use parking_lot::MutexGuard;
 
 use super::{Inner, Pool, do_job};
 use crate::sys::descriptor::poll;
-use crate::sys::poller::{Entry, Event, Interest, Poller};
+use crate::sys::poller::{Entry, Interest, Poller};
 
 /// Who is on call, and for what.
 #[derive(Default)]
@@ -159,8 +159,8 @@ impl Pool {
             }
             match MutexGuard::unlocked(&mut inner, || porch.wait()) {
                 // Another thread may have been woken by another descriptor of the same job.
-                Ok(Some(Event::Ready(number))) => drop(inner.on_call.call(number)),
-                Ok(_) => {}
+                Ok(Some(number)) => drop(inner.on_call.call(number)),
+                Ok(None) => {}
                 Err(_) => {
                     // The host has closed the poller under our feet: each job finds out for itself what it still has. We
                     // look for more of them from time to time.
