@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::output::{Filled, Lookout, Output, Sighting};
-use crate::sys::descriptor::{PollFd, Wake, available, poll, read_vectored};
+use crate::sys::descriptor::{PollFd, available, poll, read_vectored};
 use crate::sys::poller::{Entry, Interest};
 use crate::time::Deadline;
 
@@ -38,8 +38,9 @@ pub(crate) struct Source {
     is_in: AtomicBool,
     /// They will not be any more.
     has_left: AtomicBool,
-    /// Wakes a caller that looks out for bytes; made for the first one.
-    raised: OnceLock<Wake>,
+    /// Where callers wait for the pipe, one at a time; made for the first one. From then on the threads are woken only by what
+    /// comes while no caller waits.
+    window: OnceLock<Entry>,
 }
 
 /// How a turn of reading ended.
@@ -63,21 +64,22 @@ impl Source {
             has_ended: AtomicBool::new(false),
             is_in: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
-            raised: OnceLock::new(),
+            window: OnceLock::new(),
         }
     }
 
     /// Lets one of the threads on call be woken by what is there, or comes next. Does nothing after [`leave`](Source::leave).
     ///
-    /// Called by one at a time, as are the next two.
+    /// Called by one at a time, as are all that follow which put the pipe in or take it out.
     pub(crate) fn listen(&self) -> io::Result<()> {
         if self.has_left.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let (fd, interest) = (self.pipe.as_fd(), self.interest());
+        self.hush();
+        let (entry, fd, interest) = (&self.entry, self.pipe.as_fd(), self.interest());
         match self.is_in.load(Ordering::Relaxed) {
-            true => self.entry.change(fd, interest)?,
-            false => self.entry.add(fd, interest)?,
+            true => entry.change(fd, interest)?,
+            false => entry.add(fd, interest)?,
         }
         self.is_in.store(true, Ordering::Relaxed);
         Ok(())
@@ -87,7 +89,15 @@ impl Source {
     fn interest(&self) -> Interest {
         match self.output.is_stalled() {
             true => Interest::Hangup,
+            false if self.is_shared() => Interest::Behind,
             false => Interest::Readable,
+        }
+    }
+
+    /// Keeps the threads from it while the reader is at work, if each write would wake one.
+    pub(crate) fn hush(&self) {
+        if self.is_shared() {
+            self.withhold();
         }
     }
 
@@ -109,13 +119,18 @@ impl Source {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    /// The source as a caller's lookout; `None` if there is no descriptor to be had for that.
-    pub(crate) fn lookout(self: &Arc<Self>) -> Option<Arc<dyn Lookout>> {
-        if self.raised.get().is_none() {
-            // If another thread was faster, its descriptor is the one.
-            let _ = self.raised.set(Wake::new().ok()?);
-        }
-        Some(Arc::clone(self) as _)
+    /// Callers can look out for bytes.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.window.get().is_some()
+    }
+
+    /// Lets callers look out for bytes. The threads are behind them once they [listen](Source::listen) again.
+    pub(crate) fn share(&self) -> io::Result<()> {
+        let window = Arc::new(self.entry.poller().another()?);
+        let window = Entry::new(&window, 0);
+        window.add(self.pipe.as_fd(), Interest::Foremost)?;
+        self.window.get_or_init(|| window);
+        Ok(())
     }
 
     /// Takes what is in the pipe at this moment, even when the output is full.
@@ -192,31 +207,14 @@ impl AsFd for Source {
 
 impl Lookout for Source {
     fn wait(&self, deadline: Deadline) -> Sighting {
-        let raised = self.raised.get();
-        let mut set = [
-            PollFd::readable(self.pipe.as_fd()),
-            raised.map_or(PollFd::none(), |raised| PollFd::readable(raised.as_fd())),
-        ];
-        // The bytes shall wake the caller, and not the reader thread too: each thread that is woken costs the writer more
-        // than its write.
-        let _ = self.entry.change(self.pipe.as_fd(), Interest::Hangup);
-        // It fails only for want of kernel memory; then whoever asks looks again.
-        let waited = poll(&mut set, deadline.left()).is_ok();
-        let [pipe, was_raised] = set;
-        if was_raised.has_input() {
-            raised.iter().for_each(|raised| raised.take());
+        let window = self.window.get();
+        match window.map(|window| window.poller().wait_for_one(deadline)) {
+            Some(Ok((true, _))) => Sighting::Bytes,
+            Some(Ok((false, true))) => Sighting::Closed,
+            Some(Ok((false, false))) => Sighting::Nothing,
+            // The host has closed it under our feet.
+            Some(Err(_)) | None => Sighting::Blind,
         }
-        match (pipe.has_input(), pipe.hung_up()) {
-            (true, _) => Sighting::Bytes,
-            (false, true) => Sighting::Closed,
-            (false, false) if waited => Sighting::Nothing,
-            (false, false) => Sighting::Bytes,
-        }
-    }
-
-    fn hand_back(&self) {
-        // Bytes that are there now wake the reader: none are left to nobody.
-        let _ = self.entry.change(self.pipe.as_fd(), Interest::Readable);
     }
 
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -224,8 +222,8 @@ impl Lookout for Source {
     }
 
     fn raise(&self) {
-        if let Some(raised) = self.raised.get() {
-            raised.raise();
+        if let Some(window) = self.window.get() {
+            window.poller().ring();
         }
     }
 }
@@ -241,9 +239,126 @@ pub(crate) fn watch(sources: &[Arc<Source>], pause: Duration) {
     let mut set: Vec<_> = sources
         .iter()
         .map(|source| match source.interest() {
-            Interest::Readable => PollFd::readable(source.as_fd()),
             Interest::Hangup => PollFd::none(),
+            _ => PollFd::readable(source.as_fd()),
         })
         .collect();
     let _ = poll(&mut set, Some(pause));
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::output::{ReadOptions, ReadState, Sizes};
+    use crate::sys::descriptor::set_nonblocking;
+    use crate::sys::poller::Poller;
+
+    /// A pipe that the threads listen to, whoever they are, and its other end.
+    fn attended() -> (Arc<Poller>, Arc<Source>, io::PipeWriter) {
+        let porch = Arc::new(Poller::new().expect("descriptors"));
+        let (pipe, writer) = io::pipe().expect("a pipe");
+        set_nonblocking(pipe.as_fd()).expect("it is open");
+        let sizes = Sizes {
+            head: 1 << 10,
+            tail: 1 << 10,
+            lossless: false,
+        };
+        let output = Arc::new(Output::new(sizes));
+        let source = Source::new(pipe.into(), output, Entry::new(&porch, 1));
+        source.listen().expect("memory");
+        (porch, Arc::new(source), writer)
+    }
+
+    /// Whether the threads have been told of something to read, and of the end.
+    fn told(porch: &Poller) -> (bool, bool) {
+        porch.wait_for_one(Deadline::now()).expect("it is open")
+    }
+
+    /// Does something once another thread is asleep, which sleeps in one place only.
+    pub(crate) fn while_asleep<T: Send>(
+        sleeper: impl FnOnce() -> T + Send,
+        deed: impl FnOnce(),
+    ) -> T {
+        let (tell, told) = crossbeam_channel::bounded(1);
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(move || {
+                let own = std::fs::read_link("/proc/thread-self").expect("a thread");
+                tell.send(own).expect("it is awaited");
+                sleeper()
+            });
+            let own = Path::new("/proc").join(told.recv().expect("it runs"));
+            let is_asleep = |status: String| status.contains(") S ");
+            while !std::fs::read_to_string(own.join("stat")).is_ok_and(is_asleep) {
+                thread::yield_now();
+            }
+            deed();
+            sleeper.join().expect("no panic")
+        })
+    }
+
+    /// What a caller reads that is asleep when something is done; and whether the threads are to look again.
+    fn read_asleep(source: &Arc<Source>, cursor: u64, deed: impl FnOnce()) -> (usize, bool) {
+        let read = || {
+            let lookout = || Some(Arc::clone(source) as Arc<dyn Lookout>);
+            let (deadline, options) = (Deadline::NEVER, ReadOptions::default());
+            let output = &source.output;
+            output.read(cursor, &mut [0; 4096], options, deadline, lookout)
+        };
+        let (chunk, look) = while_asleep(read, deed);
+        assert_eq!(chunk.state, ReadState::Data);
+        (chunk.length, look)
+    }
+
+    /// Each thread that a write wakes costs the writer more than the write, and the caller waits for the writer.
+    #[test]
+    fn the_threads_are_told_of_what_comes_while_no_caller_waits() {
+        let (porch, source, mut writer) = attended();
+        writer.write_all(b"1").expect("room");
+        assert_eq!(told(&porch), (true, false), "nobody waits");
+        assert!(matches!(source.turn(), Turn::Empty));
+
+        source.share().expect("descriptors");
+        source.listen().expect("memory");
+        let bytes = read_asleep(&source, 1, || writer.write_all(b"2").expect("room"));
+        assert_eq!((bytes, told(&porch)), ((1, false), (false, false)));
+        writer.write_all(b"3").expect("room");
+        assert_eq!(told(&porch), (true, false), "nobody waits any more");
+        assert_eq!(told(&porch), (false, false), "a write wakes one of them");
+        assert!(matches!(source.turn(), Turn::Empty));
+
+        // The reader has been at work and rests again.
+        source.hush();
+        source.listen().expect("memory");
+        let bytes = read_asleep(&source, 3, || writer.write_all(b"4").expect("room"));
+        assert_eq!((bytes, told(&porch)), ((1, false), (false, false)));
+
+        // While it is at work, nobody else need be woken; what has come is told when it rests.
+        source.hush();
+        writer.write_all(b"5").expect("room");
+        assert_eq!(told(&porch), (false, false));
+        source.listen().expect("memory");
+        assert_eq!(told(&porch), (true, false));
+        assert!(matches!(source.turn(), Turn::Empty));
+
+        drop(writer);
+        assert_eq!(told(&porch), (false, true), "the end is told to all");
+    }
+
+    /// Only the caller was told of bytes of which it takes the first: nobody else would read the others.
+    #[test]
+    fn the_threads_look_again_for_what_a_caller_has_left() {
+        let (porch, source, mut writer) = attended();
+        source.share().expect("descriptors");
+        source.listen().expect("memory");
+        let (count, look) = read_asleep(&source, 0, || {
+            writer.write_all(&[0; 60_000]).expect("room");
+        });
+        assert!(0 < count && count < 60_000);
+        assert_eq!((look, told(&porch)), (true, (false, false)));
+        source.listen().expect("memory");
+        assert_eq!(told(&porch), (true, false));
+    }
 }

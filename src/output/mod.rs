@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::sys::descriptor::takes_all;
 use crate::time::Deadline;
 
 #[cfg(fuzzing)]
@@ -127,29 +128,13 @@ struct Inner {
 
 /// Where the next bytes come from, for a caller that waits for them.
 pub(crate) trait Lookout: Send + Sync {
-    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. From now on the next
-    /// bytes are the caller's to take.
+    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. Of bytes that are seen the
+    /// reader thread may not know, but of all that come later.
     fn wait(&self, deadline: Deadline) -> Sighting;
-    /// The caller waits no more: what it has left, and what comes after it, is the reader thread's.
-    fn hand_back(&self);
     /// Reads the next bytes, without waiting.
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
     /// Wakes who waits, or will.
     fn raise(&self);
-}
-
-/// A lookout in the hands of a caller. Dropped, it is handed back.
-struct Held {
-    lookout: Arc<dyn Lookout>,
-    is_used: bool,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.is_used {
-            self.lookout.hand_back();
-        }
-    }
 }
 
 /// What a lookout saw.
@@ -161,6 +146,8 @@ pub(crate) enum Sighting {
     Closed,
     /// Neither.
     Nothing,
+    /// Nothing can be seen from there any more.
+    Blind,
 }
 
 /// Is told once that there is something past a cursor. Called without a lock.
@@ -264,7 +251,8 @@ impl Output {
     }
 
     /// Reads from `cursor`, waiting until `deadline` for the first byte, with what `lookout` gives if there is no other
-    /// caller that does. The second result says that a reader which found a lossless store full can go on.
+    /// caller that does. The second result says that the reader thread is to look again: it found a lossless store full that is
+    /// not any more, or it may not know of bytes that are there.
     pub(crate) fn read(
         &self,
         cursor: u64,
@@ -273,10 +261,10 @@ impl Output {
         deadline: Deadline,
         lookout: impl FnOnce() -> Option<Arc<dyn Lookout>>,
     ) -> (Chunk, bool) {
-        // Asked for when it is needed, and at most once. Handed back after the lock, and after the bytes are taken: the
-        // reader would be woken for them.
+        // Asked for when it is needed, and at most once.
         let mut lookout = Some(lookout);
-        let mut own: Option<Held> = None;
+        let mut own = None;
+        let mut has_left = false;
         let mut inner = self.inner.lock();
         let mut chunk = Chunk {
             length: 0,
@@ -296,16 +284,13 @@ impl Output {
                 ReadState::TimedOut
             } else {
                 if let Some(lookout) = lookout.take() {
-                    own = MutexGuard::unlocked(&mut inner, lookout).map(|lookout| Held {
-                        lookout,
-                        is_used: false,
-                    });
+                    own = MutexGuard::unlocked(&mut inner, lookout);
                     continue;
                 }
-                // One that is not used is not kept either: it holds the pipe open.
+                // One that is not used is not kept either: it holds the pipe open. Who uses it sees what we have left.
                 let free = own.take().filter(|_| inner.lookout.is_none());
                 own = match free {
-                    Some(lookout) => self.look_out(&mut inner, lookout, deadline),
+                    Some(lookout) => self.look_out(&mut inner, lookout, deadline, &mut has_left),
                     None => {
                         match deadline.instant() {
                             Some(at) => drop(self.changed.wait_until(&mut inner, at)),
@@ -319,52 +304,61 @@ impl Output {
             break;
         }
         let resumed = inner.store.mark_read(chunk.cursor);
-        (chunk, resumed)
+        (chunk, resumed || has_left)
     }
 
-    /// Waits with the lookout, and takes what it sees. Gives it back if it is good for another time.
+    /// Waits with the lookout, and takes what it sees, or says that it has left something. Gives the lookout back if it is good for
+    /// another time.
     ///
     /// It is put into its place in the same critical section in which nothing was found, and whoever brings bytes or an end
     /// after that raises it: nothing is missed, whether the bytes are taken from the pipe by us or by the reader thread.
     fn look_out(
         &self,
         inner: &mut MutexGuard<'_, Inner>,
-        mut held: Held,
+        lookout: Arc<dyn Lookout>,
         deadline: Deadline,
-    ) -> Option<Held> {
-        held.is_used = true;
-        let lookout = &held.lookout;
-        inner.lookout = Some(Arc::clone(lookout));
+        has_left: &mut bool,
+    ) -> Option<Arc<dyn Lookout>> {
+        inner.lookout = Some(Arc::clone(&lookout));
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
         inner.lookout = None;
         if !inner.open {
             // As in `fill`.
             return None;
         }
-        match seen {
-            Sighting::Nothing => Some(held),
+        if seen != Sighting::Bytes {
             // The reader thread closes the stream, and signals that.
-            Sighting::Closed => None,
-            Sighting::Bytes => match inner.store.fill(false, |pieces| lookout.read(pieces)) {
-                Ok(Filled::Bytes(1..)) => {
-                    inner.store.cool_unless_hot();
-                    self.changed.notify_all();
-                    let told = inner.take_watches();
-                    if !told.is_empty() {
-                        MutexGuard::unlocked(inner, || {
-                            told.iter().for_each(|watch| watch.notify());
-                        });
-                    }
-                    Some(held)
+            return Some(lookout).filter(|_| seen == Sighting::Nothing);
+        }
+        *has_left = true;
+        let filled = inner.store.fill(false, |pieces| {
+            let room = pieces.iter().map(|piece| piece.len()).sum();
+            let count = lookout.read(pieces)?;
+            *has_left = !takes_all(count, room);
+            Ok(count)
+        });
+        match filled {
+            Ok(Filled::Bytes(1..)) => {
+                inner.store.cool_unless_hot();
+                self.changed.notify_all();
+                let told = inner.take_watches();
+                if !told.is_empty() {
+                    MutexGuard::unlocked(inner, || {
+                        told.iter().for_each(|watch| watch.notify());
+                    });
                 }
-                // The reader thread was there first.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    inner.store.cool();
-                    Some(held)
-                }
-                // The end, or a lossless store that has to be read by others first: both are the reader thread's.
-                _ => None,
-            },
+                Some(lookout)
+            }
+            // The reader thread was there first.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *has_left = false;
+                inner.store.cool();
+                Some(lookout)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(lookout),
+            // The end, which the reader thread hears of too; or a lossless store that has to be read by others first, and then
+            // the reader thread looks again.
+            _ => None,
         }
     }
 

@@ -421,8 +421,6 @@ impl Lookout for Late {
     }
 
     fn raise(&self) {}
-
-    fn hand_back(&self) {}
 }
 
 /// A survivor may write while its output is abandoned: somebody was told of the end, so nothing may follow.

@@ -72,7 +72,8 @@ impl Process {
         Ok((ended, self.0.status()))
     }
 
-    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: for ever) for the first one.
+    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: for ever; else rounded up to milliseconds) for
+    /// the first one.
     ///
     /// Reading takes nothing away: any number of readers can read, each with its own cursor. Where the bytes at the
     /// cursor are gone, reading goes on at the first kept byte after them, and the chunk says how many were lost. An

@@ -275,13 +275,17 @@ impl Inner {
             Stream::Stdout => 0,
             Stream::Stderr => 1,
         };
-        let source = {
-            let mut desk = self.desk.lock();
-            // Who stands in is woken by the same bytes, which would be one too many.
-            desk.leave_to_threads();
-            desk.sources.get(number)?.upgrade()?
-        };
-        source.lookout()
+        let mut desk = self.desk.lock();
+        // Who stands in is woken by the same bytes, which would be one too many.
+        desk.leave_to_threads();
+        let source = desk.sources.get(number)?.upgrade()?;
+        if !source.is_shared() {
+            source.share().ok()?;
+            if !desk.listen() {
+                desk.call_reader();
+            }
+        }
+        Some(source)
     }
 
     fn output_open(&self) -> bool {

@@ -46,7 +46,7 @@ impl Reading {
     /// Reads, and waits to be called again; or does what is to be done at the end.
     pub(super) fn run(mut self, mut place: Place) {
         loop {
-            let abandon = self.guard.0.desk.lock().abandon;
+            let abandon = self.begin();
             let are_more = self.read(abandon);
             if self.sources.is_empty() {
                 return self.end(place);
@@ -58,6 +58,13 @@ impl Reading {
                 }
             }
         }
+    }
+
+    /// Keeps other threads from being woken meanwhile. True if the pipes are not to be read any more but for what is in them.
+    fn begin(&self) -> bool {
+        let desk = self.guard.0.desk.lock();
+        self.sources.iter().for_each(|(_, source)| source.hush());
+        desk.abandon
     }
 
     /// Waits to be called again, unless there is an order to be followed first.

@@ -1,6 +1,7 @@
 //! What can only be seen from inside: a process without a manager, whose threads the tests are.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::time::SystemTime;
 
 use super::*;
@@ -8,7 +9,9 @@ use crate::config::{Config, StartMethod};
 use crate::cookie::{Host, Origin};
 use crate::environment::Base;
 use crate::output::{Notify, ReadOptions, ReadState};
+use crate::reader::tests::while_asleep;
 use crate::spawn::{Description, Pipes, spawn};
+use crate::sys::descriptor::set_nonblocking;
 use crate::sys::pidfd::PidFd;
 use crate::sys::texts::Texts;
 
@@ -100,6 +103,51 @@ fn an_order_that_comes_while_the_reader_reads_is_followed() {
     assert_eq!(chunk.state, ReadState::Eof);
     assert!(process.ask_to_end(EndedBy::Close, KILL));
     assert!(process.life.wait(deadline).is_some());
+    assert!(pool.close(deadline));
+}
+
+/// A caller that waits for bytes gets in front of the threads, and they hear of what it leaves. The end of a long write is what
+/// it leaves, since the kept bytes take memory as they come.
+#[test]
+fn bytes_call_the_reader_if_no_caller_has_taken_them() {
+    let pool = Pool::new(|| ()).expect("descriptors");
+    let (process, crew, _) = unattended(&pool, "exec sleep 600");
+    let read = crew.reader.call().clone();
+    let (pipe, mut writer) = std::io::pipe().expect("a pipe");
+    set_nonblocking(pipe.as_fd()).expect("it is open");
+    let output = Arc::clone(&process.outputs[0]);
+    let source = reader::Source::new(pipe.into(), output, read.entry().clone());
+    let source = Arc::new(source);
+    {
+        let mut desk = process.desk.lock();
+        desk.sources = vec![Arc::downgrade(&source)];
+        desk.read = Some(read.clone());
+        assert!(desk.listen());
+    }
+    let (tell, told) = crossbeam_channel::bounded(1);
+    crew.reader
+        .stand_by(move |_| tell.send(()).expect("it is awaited"));
+
+    let handle = Process::new(Arc::clone(&process), Source::Own);
+    let mut cursor = 0;
+    let mut read_next = |bytes: &[u8]| {
+        let options = ReadOptions::default();
+        let read = || handle.read(Stream::Stdout, cursor, &mut [0; 4096], None, options);
+        let chunk = while_asleep(read, || writer.write_all(bytes).expect("room"));
+        cursor = chunk.expect("it is there").cursor;
+        cursor
+    };
+    // A thread that was woken takes a while to call: often enough, so that it would be seen.
+    for round in 1..=50 {
+        assert_eq!(read_next(b"1"), round);
+        assert!(told.is_empty(), "called in round {round}");
+    }
+    assert!(read_next(&[0; 60_000]) < 60_050);
+    assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(()));
+    assert!(process.ask_to_end(EndedBy::Close, KILL));
+    drop(crew.reaper);
+    let deadline = Deadline::after(Duration::from_secs(30));
+    assert!(process.wait(deadline).is_some());
     assert!(pool.close(deadline));
 }
 
