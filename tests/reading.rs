@@ -205,6 +205,41 @@ fn what_comes_when_nobody_waits_any_more_is_read_too() {
     }
 }
 
+/// In a pipe that keeps writes apart (`O_DIRECT`) a short read is one packet, and not all that the write has brought.
+#[test]
+fn the_packets_of_a_long_write_are_all_read() {
+    const PACKET: u64 = 4096;
+    // Enough that there is room for whole packets.
+    let manager = Manager::open(Config::new().head_bytes(1 << 20)).expect("a manager");
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
+    let packets = "dd if=/dev/zero bs=8192 count=1 oflag=direct 2>/dev/null";
+    let command = format!(
+        "head -c 16384 /dev/zero; {}; {packets}; exec {FOREVER}",
+        until(&go)
+    );
+    let process = start(&manager, &command);
+    eventually("it has begun", || output_bytes(&process) == 4 * PACKET);
+    let chunk = thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let process = &process;
+        let reader = scope.spawn(move || {
+            let own = fs::read_link("/proc/thread-self").expect("a thread");
+            tell.send(own).expect("it is awaited");
+            read(process, 4 * PACKET, &mut [0; 8192])
+        });
+        let own = Path::new("/proc").join(told.recv().expect("it runs"));
+        eventually("the reader sleeps", || {
+            let status = fs::read_to_string(own.join("stat")).expect("it lives");
+            status.contains(") S ")
+        });
+        fs::write(&go, "").expect("room");
+        reader.join().expect("no panic")
+    });
+    assert_eq!(chunk.state, ReadState::Data);
+    eventually("the rest is read", || output_bytes(&process) == 6 * PACKET);
+}
+
 #[test]
 fn a_blocked_read_is_woken_by_the_end_and_by_close() {
     for close in [false, true] {

@@ -37,13 +37,21 @@ fn thread_id() -> i32 {
     unsafe { libc::gettid() }
 }
 
-/// Waits until the thread sleeps in a `ppoll`.
+/// The calls in which one waits for an end, and for bytes.
+const SLEEPS: &[libc::c_long] = &[
+    libc::SYS_ppoll,
+    libc::SYS_epoll_pwait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+];
+
+/// Waits until the thread sleeps in one of these.
 fn asleep(thread: i32) {
     let file = format!("/proc/self/task/{thread}/syscall");
-    let number = libc::SYS_ppoll.to_string();
     eventually("the waiter sleeps", || {
         let call = fs::read_to_string(&file).expect("the thread lives");
-        call.split(' ').next() == Some(&number)
+        let number = call.split(' ').next().and_then(|call| call.parse().ok());
+        number.is_some_and(|number| SLEEPS.contains(&number))
     });
 }
 
@@ -395,8 +403,13 @@ extern "C" fn hold(_signal: libc::c_int) {
     unsafe { libc::read(GATE.load(Ordering::SeqCst), (&raw mut byte).cast(), 1) };
 }
 
-/// Lets `meanwhile` run while a caller that waits is held in the middle of that.
+/// Lets `meanwhile` run while a caller that waits for the end is held in the middle of that.
 fn while_a_waiter_is_held(process: &Process, meanwhile: impl FnOnce()) -> Status {
+    while_held(|| wait(process), meanwhile)
+}
+
+/// Lets `meanwhile` run while a caller is held in the middle of a call in which it sleeps.
+fn while_held<T: Send>(call: impl FnOnce() -> T + Send, meanwhile: impl FnOnce()) -> T {
     let (gate, opener) = std::io::pipe().expect("a pipe");
     GATE.store(gate.as_raw_fd(), Ordering::SeqCst);
     IS_HELD.store(false, Ordering::SeqCst);
@@ -406,7 +419,7 @@ fn while_a_waiter_is_held(process: &Process, meanwhile: impl FnOnce()) -> Status
         let (tell, told) = mpsc::channel();
         let waiter = scope.spawn(move || {
             tell.send(thread_id()).expect("it is awaited");
-            wait(process)
+            call()
         });
         let thread = told.recv().expect("it is sent");
         asleep(thread);
@@ -505,6 +518,18 @@ fn a_waiter_who_is_held_holds_up_nobody_who_asks() {
             });
         });
     }
+
+    // Of bytes that come while he is held he is not told, but the threads are.
+    let (signs, process) = go_on(&format!("{MUCH}; {FOREVER}"));
+    let (mut buffer, options) = ([0; 16], ReadOptions::default());
+    let read = || process.read(Stream::Stdout, 0, &mut buffer, Some(PATIENCE), options);
+    let chunk = while_held(read, || {
+        signs.give("go");
+        let bytes = || process.status().expect("a status").output_bytes;
+        eventually("all of it is read", || bytes() == 200_000);
+    });
+    assert_eq!(chunk.expect("a read").length, buffer.len());
+    stop(&process);
 
     let process = start(&manager, FOREVER);
     while_a_waiter_is_held(&process, || {
