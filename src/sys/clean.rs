@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::check;
 use super::child::Pid;
@@ -50,11 +51,27 @@ fn has_ignored_signals() -> bool {
 }
 
 /// Whether this host has a controlling terminal. In doubt it has: only one answer of the kernel means that it has none.
+///
+/// Only the leader of a session can come by one. A host that has none and leads no session has to become such a leader first, so
+/// that it need not be asked again before: the answer costs as much as everything else that is asked for a start. A forked copy
+/// leads none either, and has inherited what its parent had.
 pub(crate) fn has_terminal() -> bool {
-    match File::open("/dev/tty") {
-        Ok(_) => true,
-        Err(error) => error.raw_os_error() != Some(libc::ENXIO),
+    static HAD_NONE: AtomicBool = AtomicBool::new(false);
+    if HAD_NONE.load(Ordering::Relaxed) && !leads_session() {
+        return false;
     }
+    let answer = File::open("/dev/tty").map_err(|error| error.raw_os_error());
+    let has_none = matches!(answer, Err(Some(libc::ENXIO)));
+    if has_none && !leads_session() {
+        // Nobody stops leading, so it led none before either.
+        HAD_NONE.store(true, Ordering::Relaxed);
+    }
+    !has_none
+}
+
+fn leads_session() -> bool {
+    // SAFETY: both take numbers at most, and touch no memory.
+    unsafe { libc::getsid(0) == libc::getpid() }
 }
 
 /// Whether a descriptor above 2 stays open over an exec.

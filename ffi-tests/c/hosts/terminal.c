@@ -1,6 +1,7 @@
 /*
  * A host with a controlling terminal, in its foreground: a command that opens /dev/tty fails at once, instead of waiting for
- * somebody to type, and a signal from the keyboard is the host's own.
+ * somebody to type, and a signal from the keyboard is the host's own. It has started something before it had the terminal: what
+ * was true then is not any more.
  */
 #include "host.h"
 
@@ -14,7 +15,11 @@ static void ignore(int signal)
 static int in_the_terminal(const char *name)
 {
     int terminal, i;
+    char text[256];
+    mgr_t before = open_with(MGR_START_AUTOMATIC);
 
+    output_of(before, "echo early", text, sizeof text);
+    TEXT("early\n", text);
     CHECK(setsid() != -1);
     terminal = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     CHECK(terminal >= 0);
@@ -27,7 +32,6 @@ static int in_the_terminal(const char *name)
 
     for (i = 0; i < METHOD_COUNT; i++) {
         mgr_t manager = open_with(METHODS[i]);
-        char text[256];
         mgr_process process;
         int64_t began = now_ms();
         mgr_id id;
@@ -53,6 +57,7 @@ static int in_the_terminal(const char *name)
         EQUAL(getpgrp(), tcgetpgrp(terminal));
         OK(mgr_release(manager));
     }
+    OK(mgr_release(before));
     check_all_methods(KNOWN);
     check_no_children();
     return 0;
