@@ -221,6 +221,10 @@ impl Lookout for Source {
         read_vectored(self.pipe.as_fd(), pieces)
     }
 
+    fn has_more(&self) -> bool {
+        available(self.pipe.as_fd()).map_or(true, |count| count > 0)
+    }
+
     fn raise(&self) {
         if let Some(window) = self.window.get() {
             window.poller().ring();
@@ -302,7 +306,7 @@ pub(crate) mod tests {
     /// What a caller reads that is asleep when something is done; and whether the threads are to look again.
     fn read_asleep(source: &Arc<Source>, cursor: u64, deed: impl FnOnce()) -> (usize, bool) {
         let read = || {
-            let lookout = || Some(Arc::clone(source) as Arc<dyn Lookout>);
+            let lookout = |_| Some(Arc::clone(source) as Arc<dyn Lookout>);
             let (deadline, options) = (Deadline::NEVER, ReadOptions::default());
             let output = &source.output;
             output.read(cursor, &mut [0; 4096], options, deadline, lookout)

@@ -353,6 +353,23 @@ fn lossless_without_a_reader_waits_and_can_be_ended() {
     }
 }
 
+/// Who waits for what comes next has no use for what is there, and it is he who has to make room for it.
+#[test]
+fn who_skips_what_fills_a_lossless_output_gets_what_follows() {
+    let manager = open_for_lossless();
+    let request = Request::new("head -c 10000000 /dev/zero").lossless(true);
+    let process = start_request(&manager, &request);
+    let mut full = KEPT;
+    // The first one who waits is not like those after him.
+    for _ in 0..3 {
+        eventually("the ring is full", || output_bytes(&process) >= full);
+        let end = output_bytes(&process);
+        let chunk = read(&process, end, &mut [0; 16]);
+        assert_eq!((chunk.state, chunk.lost), (ReadState::Data, 0));
+        full = end + TAIL as u64;
+    }
+}
+
 #[test]
 fn the_end_of_a_lossless_process_waits_for_no_reader() {
     let manager = open_for_lossless();

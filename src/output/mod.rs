@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::sys::descriptor::takes_all;
 use crate::time::Deadline;
 
 #[cfg(fuzzing)]
@@ -128,11 +127,13 @@ struct Inner {
 
 /// Where the next bytes come from, for a caller that waits for them.
 pub(crate) trait Lookout: Send + Sync {
-    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. Of bytes that are seen the
-    /// reader thread may not know, but of all that come later.
+    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. Of bytes that come meanwhile
+    /// the reader thread may not know, but of all that come later.
     fn wait(&self, deadline: Deadline) -> Sighting;
     /// Reads the next bytes, without waiting.
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
+    /// There is something to read.
+    fn has_more(&self) -> bool;
     /// Wakes who waits, or will.
     fn raise(&self);
 }
@@ -251,20 +252,20 @@ impl Output {
     }
 
     /// Reads from `cursor`, waiting until `deadline` for the first byte, with what `lookout` gives if there is no other
-    /// caller that does. The second result says that the reader thread is to look again: it found a lossless store full that is
-    /// not any more, or it may not know of bytes that are there.
+    /// caller that does. The reader thread is to look again if the second result says so, and before that if `lookout` is told so:
+    /// it found a lossless store full that is not any more, or it may not know of bytes that are there.
     pub(crate) fn read(
         &self,
         cursor: u64,
         buffer: &mut [u8],
         options: ReadOptions,
         deadline: Deadline,
-        lookout: impl FnOnce() -> Option<Arc<dyn Lookout>>,
+        lookout: impl FnOnce(bool) -> Option<Arc<dyn Lookout>>,
     ) -> (Chunk, bool) {
         // Asked for when it is needed, and at most once.
         let mut lookout = Some(lookout);
         let mut own = None;
-        let mut has_left = false;
+        let mut has_looked = false;
         let mut inner = self.inner.lock();
         let mut chunk = Chunk {
             length: 0,
@@ -284,13 +285,16 @@ impl Output {
                 ReadState::TimedOut
             } else {
                 if let Some(lookout) = lookout.take() {
-                    own = MutexGuard::unlocked(&mut inner, lookout);
+                    // Who waits at a cursor needs nothing of what is before it, and may be the only one who reads.
+                    let resumed = inner.store.mark_read(chunk.cursor);
+                    own = MutexGuard::unlocked(&mut inner, || lookout(resumed));
                     continue;
                 }
                 // One that is not used is not kept either: it holds the pipe open. Who uses it sees what we have left.
                 let free = own.take().filter(|_| inner.lookout.is_none());
+                has_looked |= free.is_some();
                 own = match free {
-                    Some(lookout) => self.look_out(&mut inner, lookout, deadline, &mut has_left),
+                    Some(lookout) => self.look_out(&mut inner, lookout, deadline),
                     None => {
                         match deadline.instant() {
                             Some(at) => drop(self.changed.wait_until(&mut inner, at)),
@@ -304,11 +308,14 @@ impl Output {
             break;
         }
         let resumed = inner.store.mark_read(chunk.cursor);
+        drop(inner);
+        // Only the kernel knows: a read that brings less than it could take has emptied most pipes, but not one that keeps writes
+        // apart.
+        let has_left = has_looked && own.is_none_or(|lookout| lookout.has_more());
         (chunk, resumed || has_left)
     }
 
-    /// Waits with the lookout, and takes what it sees, or says that it has left something. Gives the lookout back if it is good for
-    /// another time.
+    /// Waits with the lookout, and takes what it sees. Gives it back if it is good for another time.
     ///
     /// It is put into its place in the same critical section in which nothing was found, and whoever brings bytes or an end
     /// after that raises it: nothing is missed, whether the bytes are taken from the pipe by us or by the reader thread.
@@ -317,7 +324,6 @@ impl Output {
         inner: &mut MutexGuard<'_, Inner>,
         lookout: Arc<dyn Lookout>,
         deadline: Deadline,
-        has_left: &mut bool,
     ) -> Option<Arc<dyn Lookout>> {
         inner.lookout = Some(Arc::clone(&lookout));
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
@@ -330,14 +336,7 @@ impl Output {
             // The reader thread closes the stream, and signals that.
             return Some(lookout).filter(|_| seen == Sighting::Nothing);
         }
-        *has_left = true;
-        let filled = inner.store.fill(false, |pieces| {
-            let room = pieces.iter().map(|piece| piece.len()).sum();
-            let count = lookout.read(pieces)?;
-            *has_left = !takes_all(count, room);
-            Ok(count)
-        });
-        match filled {
+        match inner.store.fill(false, |pieces| lookout.read(pieces)) {
             Ok(Filled::Bytes(1..)) => {
                 inner.store.cool_unless_hot();
                 self.changed.notify_all();
@@ -351,7 +350,6 @@ impl Output {
             }
             // The reader thread was there first.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                *has_left = false;
                 inner.store.cool();
                 Some(lookout)
             }

@@ -420,6 +420,10 @@ impl Lookout for Late {
         Ok(scatter(pieces, b"too late"))
     }
 
+    fn has_more(&self) -> bool {
+        false
+    }
+
     fn raise(&self) {}
 }
 
@@ -436,7 +440,7 @@ fn nothing_comes_after_the_end() {
         let_go: std::sync::Barrier::new(2),
     });
     let read = |lookout: Option<Arc<dyn Lookout>>| {
-        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(PATIENCE), || lookout);
+        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(PATIENCE), |_| lookout);
         (chunk.length, chunk.state)
     };
     thread::scope(|scope| {
@@ -581,7 +585,7 @@ fn peek(
     options: ReadOptions,
 ) -> (Vec<u8>, u64, u64, ReadState) {
     let mut buffer = vec![0; capacity];
-    let (chunk, _) = output.read(cursor, &mut buffer, options, now(), || None);
+    let (chunk, _) = output.read(cursor, &mut buffer, options, now(), |_| None);
     buffer.truncate(chunk.length);
     (buffer, chunk.cursor, chunk.lost, chunk.state)
 }
@@ -928,7 +932,7 @@ fn a_timeout_is_waited_for() {
     let output = Output::new(sizes(10, 10));
     let timeout = Duration::from_millis(30);
     let begun = Instant::now();
-    let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), || None);
+    let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), |_| None);
     assert_eq!(chunk.state, ReadState::TimedOut);
     assert!(begun.elapsed() >= timeout);
     // Bytes that are there are given even when the time is up.
@@ -1057,7 +1061,7 @@ fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, V
     let mut buffer = vec![0; capacity];
     let deadline = Deadline::after(PATIENCE);
     loop {
-        let (chunk, _) = output.read(cursor, &mut buffer, options, deadline, || None);
+        let (chunk, _) = output.read(cursor, &mut buffer, options, deadline, |_| None);
         assert_eq!(
             chunk.cursor,
             cursor + chunk.lost + chunk.length as u64,
@@ -1147,7 +1151,7 @@ fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
     let mut buffer = vec![0; 10_000];
     loop {
         let deadline = Deadline::after(PATIENCE);
-        let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline, || None);
+        let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline, |_| None);
         assert_eq!(chunk.lost, 0);
         read.extend_from_slice(&buffer[..chunk.length]);
         if goes_on {
@@ -1170,7 +1174,9 @@ fn wakes(act: impl Fn(&Output), options: ReadOptions, state: ReadState) {
             let waiters: Vec<_> = (0..WAITERS)
                 .map(|_| {
                     scope.spawn(|| {
-                        output.read(0, &mut [0; 10], options, Deadline::after(PATIENCE), || None)
+                        output.read(0, &mut [0; 10], options, Deadline::after(PATIENCE), |_| {
+                            None
+                        })
                     })
                 })
                 .collect();

@@ -99,7 +99,7 @@ impl Process {
             return Err(Error::invalid("buffer", reason));
         }
         self.0.check_stand_in();
-        let lookout = || self.0.lookout(stream);
+        let lookout = |resumed| self.0.lookout(stream, resumed);
         let (chunk, resumed) = output.read(cursor, buffer, options, timeout.into(), lookout);
         if resumed {
             self.0.resume_reading();

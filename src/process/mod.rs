@@ -269,8 +269,9 @@ impl Inner {
         }
     }
 
-    /// For a caller that waits for bytes of a stream; `None` if it has no pipe any more.
-    fn lookout(&self, stream: Stream) -> Option<Arc<dyn Lookout>> {
+    /// For a caller that waits for bytes of a stream; `None` if it has no pipe any more. If he has made room in a full output,
+    /// its reader goes on.
+    fn lookout(&self, stream: Stream, resumed: bool) -> Option<Arc<dyn Lookout>> {
         let number = match stream {
             Stream::Stdout => 0,
             Stream::Stderr => 1,
@@ -279,13 +280,12 @@ impl Inner {
         // Who stands in is woken by the same bytes, which would be one too many.
         desk.leave_to_threads();
         let source = desk.sources.get(number)?.upgrade()?;
-        if !source.is_shared() {
-            source.share().ok()?;
-            if !desk.listen() {
-                desk.call_reader();
-            }
+        let is_first = !source.is_shared();
+        let is_shared = !is_first || source.share().is_ok();
+        if is_first || resumed {
+            desk.resume_reading();
         }
-        Some(source)
+        is_shared.then_some(source as _)
     }
 
     fn output_open(&self) -> bool {

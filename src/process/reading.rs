@@ -130,12 +130,9 @@ impl Inner {
         desk.call_reader();
     }
 
-    /// Lets a reader that found a lossless output full go on.
+    /// Lets a reader look again that found a lossless output full, or was not told of what there is.
     pub(super) fn resume_reading(&self) {
-        let desk = self.desk.lock();
-        if !desk.listen() {
-            desk.call_reader();
-        }
+        self.desk.lock().resume_reading();
     }
 
     /// Takes what is in the pipes at this moment.
@@ -154,6 +151,15 @@ impl Desk {
     /// memory for that.
     pub(super) fn listen(&self) -> bool {
         self.stand_in.is_some() || self.open_sources().all(|source| source.listen().is_ok())
+    }
+
+    /// Lets the reader be called by what is there, if it is not at work: then it listens itself before it rests, and would until
+    /// then be a reason to wake further threads.
+    pub(super) fn resume_reading(&self) {
+        let is_resting = self.read.as_ref().is_some_and(Call::is_waiting);
+        if is_resting && !self.listen() {
+            self.call_reader();
+        }
     }
 
     /// Lets the reader look at its orders now. If it is at work, it looks before it waits again.

@@ -99,7 +99,7 @@ fn an_order_that_comes_while_the_reader_reads_is_followed() {
     output.watch(0, Arc::new(GivesUp(Arc::clone(&process))));
     // Without looking out, which would bring the bytes itself.
     let deadline = Deadline::after(Duration::from_secs(30));
-    let (chunk, _) = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, || None);
+    let (chunk, _) = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, |_| None);
     assert_eq!(chunk.state, ReadState::Eof);
     assert!(process.ask_to_end(EndedBy::Close, KILL));
     assert!(process.life.wait(deadline).is_some());

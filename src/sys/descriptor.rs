@@ -47,15 +47,6 @@ pub(crate) fn read_vectored(
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
-/// Whether a read that brought so many bytes, and had room for so many, took at least the whole of the write that they began
-/// with. In doubt it did not.
-///
-/// A pipe gives all that it has; but of one that keeps writes apart (`O_DIRECT`, which a child can set) it gives one packet, and
-/// each packet of a write but the last is a number of whole pages.
-pub(crate) fn takes_all(count: usize, room: usize) -> bool {
-    count < room && !count.is_multiple_of(libc::PIPE_BUF)
-}
-
 /// A descriptor and what to wait for on it, in the layout of `pollfd`.
 #[repr(transparent)]
 #[derive(Debug)]

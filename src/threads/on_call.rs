@@ -238,6 +238,12 @@ impl Place {
 }
 
 impl Call {
+    /// The job has not begun, and is not about to.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let inner = self.pool.inner.lock();
+        inner.on_call.waiting.contains_key(&self.entry.number())
+    }
+
     /// Lets the job begin, if it waits.
     pub(crate) fn now(&self) {
         let is_waiting = self.pool.inner.lock().on_call.call(self.entry.number());
