@@ -265,7 +265,8 @@ impl Output {
         // Asked for when it is needed, and at most once.
         let mut lookout = Some(lookout);
         let mut own = None;
-        let mut has_looked = false;
+        // Something may be there of which the reader thread does not know.
+        let mut in_doubt = false;
         let mut inner = self.inner.lock();
         let mut chunk = Chunk {
             length: 0,
@@ -292,9 +293,8 @@ impl Output {
                 }
                 // One that is not used is not kept either: it holds the pipe open. Who uses it sees what we have left.
                 let free = own.take().filter(|_| inner.lookout.is_none());
-                has_looked |= free.is_some();
                 own = match free {
-                    Some(lookout) => self.look_out(&mut inner, lookout, deadline),
+                    Some(lookout) => self.look_out(&mut inner, lookout, deadline, &mut in_doubt),
                     None => {
                         match deadline.instant() {
                             Some(at) => drop(self.changed.wait_until(&mut inner, at)),
@@ -309,13 +309,12 @@ impl Output {
         }
         let resumed = inner.store.mark_read(chunk.cursor);
         drop(inner);
-        // Only the kernel knows: a read that brings less than it could take has emptied most pipes, but not one that keeps writes
-        // apart.
-        let has_left = has_looked && own.is_none_or(|lookout| lookout.has_more());
+        let has_left = in_doubt && own.is_none_or(|lookout| lookout.has_more());
         (chunk, resumed || has_left)
     }
 
-    /// Waits with the lookout, and takes what it sees. Gives it back if it is good for another time.
+    /// Waits with the lookout, and takes what it sees. It is in doubt whether that was all, unless a read has found nothing more.
+    /// Gives the lookout back if it is good for another time.
     ///
     /// It is put into its place in the same critical section in which nothing was found, and whoever brings bytes or an end
     /// after that raises it: nothing is missed, whether the bytes are taken from the pipe by us or by the reader thread.
@@ -324,7 +323,9 @@ impl Output {
         inner: &mut MutexGuard<'_, Inner>,
         lookout: Arc<dyn Lookout>,
         deadline: Deadline,
+        in_doubt: &mut bool,
     ) -> Option<Arc<dyn Lookout>> {
+        *in_doubt = true;
         inner.lookout = Some(Arc::clone(&lookout));
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
         inner.lookout = None;
@@ -336,8 +337,12 @@ impl Output {
             // The reader thread closes the stream, and signals that.
             return Some(lookout).filter(|_| seen == Sighting::Nothing);
         }
+        let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         match inner.store.fill(false, |pieces| lookout.read(pieces)) {
             Ok(Filled::Bytes(1..)) => {
+                // A read that brings less than it could take has emptied most pipes, but not one that keeps writes apart.
+                let more = inner.store.fill(false, |pieces| lookout.read(pieces));
+                *in_doubt = !more.is_err_and(|error| would_block(&error));
                 inner.store.cool_unless_hot();
                 self.changed.notify_all();
                 let told = inner.take_watches();
@@ -349,7 +354,8 @@ impl Output {
                 Some(lookout)
             }
             // The reader thread was there first.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if would_block(&error) => {
+                *in_doubt = false;
                 inner.store.cool();
                 Some(lookout)
             }

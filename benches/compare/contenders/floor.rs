@@ -65,6 +65,9 @@ impl Contender for Floor {
     }
 
     fn read(&self, child: &mut FloorChild, buffer: &mut [u8]) -> usize {
+        if self.0 != Loop::Blocking {
+            wait_for_bytes(child.pipe);
+        }
         usize::try_from(read(child.pipe, buffer)).expect("a pipe can be read")
     }
 
@@ -136,17 +139,19 @@ fn drain(pipe: c_int, buffer: &mut [u8], most_yields: u32) {
                 // SAFETY: it touches no memory.
                 unsafe { libc::sched_yield() };
             }
-            _ => {
-                let mut entry = libc::pollfd {
-                    fd: pipe,
-                    events: libc::POLLIN,
-                    revents: 0,
-                };
-                // SAFETY: the pointer is to one pollfd.
-                unsafe { libc::poll(&mut entry, 1, -1) };
-            }
+            _ => wait_for_bytes(pipe),
         }
     }
+}
+
+fn wait_for_bytes(pipe: c_int) {
+    let mut entry = libc::pollfd {
+        fd: pipe,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one pollfd.
+    unsafe { libc::poll(&mut entry, 1, -1) };
 }
 
 fn wait(pid: libc::pid_t) -> c_int {
