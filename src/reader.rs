@@ -210,10 +210,9 @@ impl Lookout for Source {
         let window = self.window.get();
         match window.map(|window| window.poller().wait_for_one(deadline)) {
             Some(Ok((true, _))) => Sighting::Bytes,
-            Some(Ok((false, true))) => Sighting::Closed,
             Some(Ok((false, false))) => Sighting::Nothing,
-            // The host has closed it under our feet.
-            Some(Err(_)) | None => Sighting::Blind,
+            // Or the host has closed it under our feet.
+            Some(Ok((false, true)) | Err(_)) | None => Sighting::Closed,
         }
     }
 
@@ -260,6 +259,9 @@ pub(crate) mod tests {
     use crate::sys::descriptor::set_nonblocking;
     use crate::sys::poller::Poller;
 
+    /// How long something may take that takes no time, on a machine that is busy.
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
     /// A pipe that the threads listen to, whoever they are, and its other end.
     fn attended() -> (Arc<Poller>, Arc<Source>, io::PipeWriter) {
         let porch = Arc::new(Poller::new().expect("descriptors"));
@@ -295,7 +297,10 @@ pub(crate) mod tests {
             });
             let own = Path::new("/proc").join(told.recv().expect("it runs"));
             let is_asleep = |status: String| status.contains(") S ");
+            let deadline = Deadline::after(PATIENCE);
             while !std::fs::read_to_string(own.join("stat")).is_ok_and(is_asleep) {
+                assert!(!sleeper.is_finished(), "it did not sleep");
+                assert!(!deadline.passed(), "it does not sleep");
                 thread::yield_now();
             }
             deed();
@@ -307,7 +312,7 @@ pub(crate) mod tests {
     fn read_asleep(source: &Arc<Source>, cursor: u64, deed: impl FnOnce()) -> (usize, bool) {
         let read = || {
             let lookout = |_| Some(Arc::clone(source) as Arc<dyn Lookout>);
-            let (deadline, options) = (Deadline::NEVER, ReadOptions::default());
+            let (deadline, options) = (Deadline::after(PATIENCE), ReadOptions::default());
             let output = &source.output;
             output.read(cursor, &mut [0; 4096], options, deadline, lookout)
         };

@@ -17,7 +17,7 @@
 //!
 //! A session of its own is what keeps the host's controlling terminal from a child, and it costs more than all the rest of
 //! the cleaning: most kernels make a scheduling group for each session. So it is made where the host has such a terminal,
-//! which one system call tells; everywhere else a process group is enough.
+//! which a system call or two tell; everywhere else a process group is enough.
 
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr};

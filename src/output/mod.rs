@@ -143,12 +143,11 @@ pub(crate) trait Lookout: Send + Sync {
 pub(crate) enum Sighting {
     /// There may be something to read.
     Bytes,
-    /// Nobody can write any more, and there is nothing left to read: the rest is the reader thread's.
+    /// Nothing more can be seen: nobody can write any more, and all was read, or there is nothing to look with. The rest is the
+    /// reader thread's.
     Closed,
     /// Neither.
     Nothing,
-    /// Nothing can be seen from there any more.
-    Blind,
 }
 
 /// Is told once that there is something past a cursor. Called without a lock.

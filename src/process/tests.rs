@@ -9,7 +9,7 @@ use crate::config::{Config, StartMethod};
 use crate::cookie::{Host, Origin};
 use crate::environment::Base;
 use crate::output::{Notify, ReadOptions, ReadState};
-use crate::reader::tests::while_asleep;
+use crate::reader::tests::{PATIENCE, while_asleep};
 use crate::spawn::{Description, Pipes, spawn};
 use crate::sys::descriptor::set_nonblocking;
 use crate::sys::pidfd::PidFd;
@@ -132,7 +132,8 @@ fn bytes_call_the_reader_if_no_caller_has_taken_them() {
     let mut cursor = 0;
     let mut read_next = |bytes: &[u8]| {
         let options = ReadOptions::default();
-        let read = || handle.read(Stream::Stdout, cursor, &mut [0; 4096], None, options);
+        let timeout = Some(PATIENCE);
+        let read = || handle.read(Stream::Stdout, cursor, &mut [0; 4096], timeout, options);
         let chunk = while_asleep(read, || writer.write_all(bytes).expect("room"));
         cursor = chunk.expect("it is there").cursor;
         cursor
@@ -143,10 +144,10 @@ fn bytes_call_the_reader_if_no_caller_has_taken_them() {
         assert!(told.is_empty(), "called in round {round}");
     }
     assert!(read_next(&[0; 60_000]) < 60_050);
-    assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(()));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(()));
     assert!(process.ask_to_end(EndedBy::Close, KILL));
     drop(crew.reaper);
-    let deadline = Deadline::after(Duration::from_secs(30));
+    let deadline = Deadline::after(PATIENCE);
     assert!(process.wait(deadline).is_some());
     assert!(pool.close(deadline));
 }
