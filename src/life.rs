@@ -92,14 +92,16 @@ impl Life {
         }
     }
 
-    /// Records the end. `reap` runs under the lock, so that nobody who holds it finds a leader that is reaped and not
-    /// ended. Does nothing when the end is known already.
-    pub(crate) fn end(&self, reap: impl FnOnce() -> (State, Usage)) {
+    /// Records the end, if there is one. `reap` runs under the lock, so that nobody who holds it finds a leader that is reaped
+    /// and not ended. Does nothing when the end is known already. True if it is known now.
+    pub(crate) fn end(&self, reap: impl FnOnce() -> Option<(State, Usage)>) -> bool {
         let mut inner = self.inner.lock();
         if inner.end.is_some() {
-            return;
+            return true;
         }
-        let (state, usage) = reap();
+        let Some((state, usage)) = reap() else {
+            return false;
+        };
         inner.end = Some(End {
             state,
             ended_by: inner.asked.ended_by(state),
@@ -108,6 +110,7 @@ impl Life {
             instant: Instant::now(),
         });
         self.ended.notify_all();
+        true
     }
 
     /// The end, if it has come.
@@ -150,8 +153,10 @@ mod tests {
         let life = Life::new();
         assert!(life.now().is_none());
         assert!(life.wait(Deadline::after(Duration::ZERO)).is_none());
-        life.end(|| (State::Exited(3), Usage::default()));
-        life.end(|| unreachable!("it is reaped once"));
+        assert!(!life.end(|| None));
+        assert!(life.now().is_none());
+        assert!(life.end(|| Some((State::Exited(3), Usage::default()))));
+        assert!(life.end(|| unreachable!("it is reaped once")));
         assert_eq!(
             life.wait(Deadline::NEVER).map(|e| e.state),
             Some(State::Exited(3))

@@ -91,7 +91,7 @@ impl World {
     /// Asks for the end and brings it about.
     fn kill(&self) {
         self.life.while_running(|asked| asked.end(EndedBy::Cancel));
-        self.life.end(|| (State::Exited(0), Usage::default()));
+        self.life.end(|| Some((State::Exited(0), Usage::default())));
     }
 
     fn spawns(&self) -> usize {
@@ -225,7 +225,7 @@ fn model_the_end_is_seen_once_and_by_all() {
                 signal,
                 core_dumped,
             };
-            (state, Usage::default())
+            Some((state, Usage::default()))
         });
         let signalled = signaller.join().expect("no panic");
         let by = waiter.join().expect("no panic");

@@ -13,21 +13,31 @@ use crate::sys::child::{self, Child, Exit};
 
 /// Waits for the leader's exit and ends its life.
 pub(crate) fn run(leader: Child<'_>, life: &Life, drain: impl FnOnce()) {
-    // Without success somebody else took the status, or the kernel threw it away because the host ignores SIGCHLD; or a
-    // caller was faster, and then the life has ended.
-    let exited = child::wait_exit(leader).is_ok();
-    end(leader, exited, life, drain);
+    if child::wait_exit(leader).is_ok() {
+        end(leader, life, drain);
+    } else {
+        // A caller was faster, and then the life has ended; or nobody can know the exit any more. It is not asked for again: the
+        // number may be another child's by now.
+        drain();
+        life.end(lost);
+    }
 }
 
-/// Ends the life of a leader that has exited, or whose exit nobody can know of any more. Does nothing if it has ended.
+/// Ends the life of a leader that has exited, or whose exit nobody can know of any more. True if it has ended, now or
+/// before; false if it cannot be reaped yet: a tracer is told of the exit before we are, and takes the time it wants.
 ///
 /// The leader is reaped by whoever comes first, and the other one finds its life ended: both hold the lock meanwhile.
-pub(crate) fn end(leader: Child<'_>, exited: bool, life: &Life, drain: impl FnOnce()) {
+pub(crate) fn end(leader: Child<'_>, life: &Life, drain: impl FnOnce()) -> bool {
     drain();
-    life.end(|| match exited.then(|| child::reap(leader)) {
-        Some(Ok(exit)) => outcome(&exit),
-        _ => (State::Lost, Usage::default()),
-    });
+    life.end(|| match child::reap(leader) {
+        Ok(exit) => exit.as_ref().map(outcome),
+        Err(_) => lost(),
+    })
+}
+
+/// Somebody else took the status, or the kernel threw it away because the host ignores SIGCHLD.
+fn lost() -> Option<(State, Usage)> {
+    Some((State::Lost, Usage::default()))
 }
 
 /// What the kernel says of an exit, in the words of a status.

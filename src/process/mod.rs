@@ -223,6 +223,10 @@ impl Inner {
             leader.iter().for_each(|leader| desk.ignore_exit(leader));
             desk.reap = None;
         }
+        if self.life.now().is_some() {
+            // A caller that waited has done it.
+            return;
+        }
         let leader = match &leader {
             Some(leader) => Child::Descriptor(leader.as_fd()),
             None => Child::Number(self.pid),
@@ -382,7 +386,7 @@ impl Inner {
     /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
     fn leader_gone(self: &Arc<Self>) {
         // Does nothing but after a defect: whoever waits must not wait for ever.
-        self.life.end(|| (State::Lost, Usage::default()));
+        self.life.end(|| Some((State::Lost, Usage::default())));
         // After the end, so that a reader that is told of it finds it.
         self.tell_outputs();
         self.observer.ended(self.id, &self.about);

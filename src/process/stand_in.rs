@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::{Desk, Inner};
 use crate::reader::{Source, Turn};
 use crate::reaper;
-use crate::sys::child::{Child, Presence, presence};
+use crate::sys::child::Child;
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::threads::Call;
@@ -60,22 +60,20 @@ impl Inner {
         if let Some(work) = self.stand_in(&leader) {
             work.run(deadline);
         }
-        if self.life.now().is_none() && wait_until_readable(&leader, deadline) {
-            self.reap_exited(&leader);
+        if self.life.now().is_none()
+            && wait_until_readable(&leader, deadline)
+            && self.reap_exited(&leader)
+        {
+            self.tell_outputs();
         }
     }
 
-    /// Reaps a leader that has exited, if nobody did before.
-    fn reap_exited(&self, leader: &PidFd) {
-        if self.desk.lock().sources.is_empty() {
-            // It is in the table and not attended yet, so that what it wrote cannot be taken by us. The reaper will.
-            return;
-        }
+    /// Reaps a leader that has exited, if nobody did before. False if it cannot be done here.
+    fn reap_exited(&self, leader: &PidFd) -> bool {
+        // One that is in the table and not attended yet is the reaper's: what it wrote cannot be taken by us.
+        let is_attended = !self.desk.lock().sources.is_empty();
         let leader = Child::Descriptor(leader.as_fd());
-        if presence(leader) == Presence::Zombie {
-            reaper::end(leader, true, &self.life, || self.drain());
-            self.tell_outputs();
-        }
+        is_attended && reaper::end(leader, &self.life, || self.drain())
     }
 
     /// Gives the threads what a stand-in has, if there is one.
@@ -227,9 +225,7 @@ impl Work<'_> {
                 }
             }
             if has_exited {
-                // A tracer sees the exit before we may, and takes the time it wants.
-                let leader = Child::Descriptor(self.own.leader.as_fd());
-                if presence(leader) != Presence::Alive {
+                if self.process.reap_exited(&self.own.leader) {
                     self.reap.perform();
                 }
                 return;

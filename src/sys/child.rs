@@ -60,11 +60,10 @@ pub(crate) fn presence(child: Child<'_>) -> Presence {
     }
 }
 
-/// Takes the status of an exited child; from here on its pid may be used for another process. Does not block after
-/// [`wait_exit`] has returned without error.
-pub(crate) fn reap(child: Child<'_>) -> io::Result<Exit> {
-    let exit = wait_id(child, libc::WEXITED)?;
-    exit.ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+/// Takes the status of an exited child; from here on its pid may be used for another process. `None` if it has not
+/// exited, or its parent is not told of that yet.
+pub(crate) fn reap(child: Child<'_>) -> io::Result<Option<Exit>> {
+    wait_id(child, libc::WEXITED | libc::WNOHANG)
 }
 
 /// `None` if the child has not exited and the options say not to wait for that.

@@ -23,6 +23,8 @@ impl Texts {
     /// refused one that has any.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) {
         self.starts.push(self.bytes.len());
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.bytes.reserve(length + 1);
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
