@@ -205,18 +205,25 @@ fn what_comes_when_nobody_waits_any_more_is_read_too() {
     }
 }
 
-/// In a pipe that keeps writes apart (`O_DIRECT`) a short read is one packet, and not all that the write has brought.
+/// In a pipe that keeps writes apart (`O_DIRECT`) a short read is one packet, and not all that the write has brought. The child
+/// waits for the rest to be read, and nobody else asks for it.
 #[test]
 fn the_packets_of_a_long_write_are_all_read() {
     const PACKET: u64 = 4096;
+    const PACKETS: u64 = 32;
     // Enough that there is room for whole packets.
     let manager = Manager::open(Config::new().head_bytes(1 << 20)).expect("a manager");
     let directory = tempfile::tempdir().expect("a directory");
     let go = directory.path().join("go");
-    let packets = "dd if=/dev/zero bs=8192 count=1 oflag=direct 2>/dev/null";
+    let done = directory.path().join("done");
+    let packets = format!(
+        "dd if=/dev/zero bs={} count=1 oflag=direct",
+        PACKETS * PACKET
+    );
     let command = format!(
-        "head -c 16384 /dev/zero; {}; {packets}; exec {FOREVER}",
-        until(&go)
+        "head -c 16384 /dev/zero; {}; {packets} 2>{}; exec {FOREVER}",
+        until(&go),
+        done.display()
     );
     let process = start(&manager, &command);
     eventually("it has begun", || output_bytes(&process) == 4 * PACKET);
@@ -237,7 +244,11 @@ fn the_packets_of_a_long_write_are_all_read() {
         reader.join().expect("no panic")
     });
     assert_eq!(chunk.state, ReadState::Data);
-    eventually("the rest is read", || output_bytes(&process) == 6 * PACKET);
+    eventually("the child goes on", || {
+        fs::metadata(&done).is_ok_and(|said| said.len() > 0)
+    });
+    let all = (4 + PACKETS) * PACKET;
+    eventually("the rest is read", || output_bytes(&process) == all);
 }
 
 #[test]

@@ -424,6 +424,8 @@ impl Lookout for Late {
         false
     }
 
+    fn catch_up(&self) {}
+
     fn raise(&self) {}
 }
 
