@@ -16,12 +16,21 @@ use super::types::*;
 ///
 /// `text` is NULL or points to a text that ends with a NUL.
 pub(super) unsafe fn text(text: *const c_char, what: &'static str) -> Result<OsString, Failure> {
+    // SAFETY: passed on; it is copied before the call ends.
+    unsafe { borrowed(text, what) }.map(|text| OsStr::from_bytes(text.to_bytes()).to_os_string())
+}
+
+/// A text of the caller that is not kept.
+///
+/// # Safety
+///
+/// As for [`text`], for as long as the result is used.
+unsafe fn borrowed<'a>(text: *const c_char, what: &'static str) -> Result<&'a CStr, Failure> {
     if text.is_null() {
         return Err(Failure::Argument(what));
     }
-    // SAFETY: the caller promises a NUL-terminated text; it is copied before the call ends.
-    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
-    Ok(OsStr::from_bytes(bytes).to_os_string())
+    // SAFETY: the caller promises a NUL-terminated text.
+    Ok(unsafe { CStr::from_ptr(text) })
 }
 
 /// The memory of the caller that a result goes to; NULL where it is not wanted.
@@ -216,9 +225,9 @@ pub(super) fn period(milliseconds: i64) -> Duration {
 ///
 /// As for [`text`].
 pub(super) unsafe fn parse_id(id: *const c_char) -> Result<Id, Failure> {
-    // SAFETY: passed on.
-    let id = unsafe { text(id, "the id is NULL") }?;
-    let parsed = id.to_str().and_then(|id| id.parse::<Id>().ok());
+    // SAFETY: passed on; it is parsed before the call ends.
+    let id = unsafe { borrowed(id, "the id is NULL") }?;
+    let parsed = id.to_str().ok().and_then(|id| id.parse::<Id>().ok());
     parsed.ok_or_else(|| {
         Failure::Api(Error::NotFound {
             id: id.to_string_lossy().into_owned(),
