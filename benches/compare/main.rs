@@ -23,6 +23,7 @@ mod table;
 use std::fs;
 use std::path::Path;
 
+use contenders::beside::Beside;
 use contenders::face::ThroughC;
 use contenders::floor::{Floor, Loop};
 use contenders::procmgr_rust::ThroughRust;
@@ -53,6 +54,7 @@ fn contend(who: &str) {
         "floor" => serve(&Floor(Loop::Blocking)),
         "floor-polling" => serve(&Floor(Loop::Polling)),
         "floor-yielding" => serve(&Floor(Loop::Yielding)),
+        "floor-beside" => serve(&Beside::new()),
         "std" => serve(&Standard),
         other => panic!("there is no contender {other}"),
     }

@@ -13,12 +13,13 @@ pub(crate) enum Who {
     Floor,
     FloorPolling,
     FloorYielding,
+    FloorBeside,
     Std,
     Go,
     Python,
 }
 
-/// Those who do nearly every row. The other two floors are ways to drain.
+/// Those who do nearly every row. The other floors are for some.
 pub(crate) const ALL: [Who; 6] = [
     Who::Rust,
     Who::C,
@@ -36,6 +37,7 @@ impl Who {
             Who::Floor => "floor",
             Who::FloorPolling => "floor, poll",
             Who::FloorYielding => "floor, yield and poll",
+            Who::FloorBeside => "floor, beside threads",
             Who::Std => "std::process",
             Who::Go => "Go os/exec",
             Who::Python => "Python subprocess",
@@ -46,6 +48,7 @@ impl Who {
         matches!(self, Who::Rust | Who::C)
     }
 
+    /// Not the one beside threads, which shows how far whoever is not alone can get.
     pub(crate) fn is_floor(self) -> bool {
         matches!(self, Who::Floor | Who::FloorPolling | Who::FloorYielding)
     }
@@ -58,6 +61,7 @@ impl Who {
             Who::Floor => "floor",
             Who::FloorPolling => "floor-polling",
             Who::FloorYielding => "floor-yielding",
+            Who::FloorBeside => "floor-beside",
             Who::Std => "std",
             Who::Go => "go",
             Who::Python => "python",

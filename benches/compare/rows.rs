@@ -145,8 +145,8 @@ impl Bench {
         let goals = vec![goal(Against::Floor, 1.3)];
         let writer = format!("exec {program} child-stamps 100");
         let name = "from a write to the return of the read";
-        // Who must be woken by other things too has to wait before it reads.
-        let who = [&ALL[..], &[Who::FloorPolling]].concat();
+        // Who can be woken by other things too has to wait before it reads.
+        let who = [&ALL[..], &[Who::FloorPolling, Who::FloorBeside]].concat();
         self.turns(name, Unit::Time, goals.clone(), &who, 10, |_| {
             own(&["arrival", "100", &writer])
         });
@@ -154,7 +154,8 @@ impl Bench {
         let leaver = format!("exec {program} child-exit {}", quote(&stamp));
         let stamp = stamp.to_string_lossy();
         let name = "from the exit to the return of the wait";
-        self.turns(name, Unit::Time, goals, &ALL, 20, |_| {
+        let who = [&ALL[..], &[Who::FloorBeside]].concat();
+        self.turns(name, Unit::Time, goals, &who, 20, |_| {
             own(&["exit", "20", &leaver, &stamp])
         });
     }

@@ -66,7 +66,7 @@ impl Contender for Floor {
 
     fn read(&self, child: &mut FloorChild, buffer: &mut [u8]) -> usize {
         if self.0 != Loop::Blocking {
-            wait_for_bytes(child.pipe);
+            wait_for_any([child.pipe]);
         }
         usize::try_from(read(child.pipe, buffer)).expect("a pipe can be read")
     }
@@ -85,7 +85,7 @@ impl Contender for Floor {
 }
 
 /// Gives the pid and the reading end.
-fn spawn(command: &str) -> (libc::pid_t, c_int) {
+pub(super) fn spawn(command: &str) -> (libc::pid_t, c_int) {
     let command = CString::new(command).expect("no NUL");
     let (shell, option) = (c"/bin/sh", c"-c");
     let arguments = [
@@ -122,13 +122,13 @@ fn spawn(command: &str) -> (libc::pid_t, c_int) {
     (pid, ends[0])
 }
 
-fn read(pipe: c_int, buffer: &mut [u8]) -> isize {
+pub(super) fn read(pipe: c_int, buffer: &mut [u8]) -> isize {
     // SAFETY: the buffer is writable for its length.
     unsafe { libc::read(pipe, buffer.as_mut_ptr().cast(), buffer.len()) }
 }
 
 /// Reads a pipe that does not block to its end.
-fn drain(pipe: c_int, buffer: &mut [u8], most_yields: u32) {
+pub(super) fn drain(pipe: c_int, buffer: &mut [u8], most_yields: u32) {
     let mut yields = most_yields;
     loop {
         match read(pipe, buffer) {
@@ -139,22 +139,24 @@ fn drain(pipe: c_int, buffer: &mut [u8], most_yields: u32) {
                 // SAFETY: it touches no memory.
                 unsafe { libc::sched_yield() };
             }
-            _ => wait_for_bytes(pipe),
+            _ => drop(wait_for_any([pipe])),
         }
     }
 }
 
-fn wait_for_bytes(pipe: c_int) {
-    let mut entry = libc::pollfd {
-        fd: pipe,
+/// Says of which descriptors there is something to read, or an end.
+pub(super) fn wait_for_any<const N: usize>(descriptors: [c_int; N]) -> [bool; N] {
+    let mut set = descriptors.map(|fd| libc::pollfd {
+        fd,
         events: libc::POLLIN,
         revents: 0,
-    };
-    // SAFETY: the pointer is to one pollfd.
-    unsafe { libc::poll(&mut entry, 1, -1) };
+    });
+    // SAFETY: the pointer is to as many entries.
+    unsafe { libc::poll(set.as_mut_ptr(), N as libc::nfds_t, -1) };
+    set.map(|entry| entry.revents != 0)
 }
 
-fn wait(pid: libc::pid_t) -> c_int {
+pub(super) fn wait(pid: libc::pid_t) -> c_int {
     let mut status = 0;
     // SAFETY: the pointer is to a variable of the right type.
     while unsafe { libc::waitpid(pid, &mut status, 0) } != pid {}
@@ -214,7 +216,10 @@ fn end(pid: libc::pid_t, pipe: c_int, threads: Vec<libc::pthread_t>) {
     unsafe { libc::close(pipe) };
 }
 
-fn thread(work: extern "C" fn(*mut c_void) -> *mut c_void, number: usize) -> libc::pthread_t {
+pub(super) fn thread(
+    work: extern "C" fn(*mut c_void) -> *mut c_void,
+    number: usize,
+) -> libc::pthread_t {
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
     // SAFETY: the attributes are initialised by the first call; the number is passed in the place of a pointer, and the

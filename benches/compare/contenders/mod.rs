@@ -1,5 +1,6 @@
 //! Those who start commands in the comparison.
 
+pub(crate) mod beside;
 pub(crate) mod face;
 pub(crate) mod floor;
 pub(crate) mod procmgr_rust;
