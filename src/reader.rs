@@ -138,17 +138,12 @@ impl Source {
     /// Called when a writer has exited, this is all that it wrote: what the reader thread has taken out of the pipe
     /// before is in the output, because it reads under the output's lock, and our last look needs that lock too.
     pub(crate) fn drain(&self) {
-        self.take(true);
-    }
-
-    /// Takes what is in the pipe at this moment; not more than there is room for, unless it is to go beyond that.
-    fn take(&self, beyond: bool) {
         let mut left = match self.has_ended() {
             true => 0,
             false => available(self.pipe.as_fd()).unwrap_or(0),
         };
         while left > 0 {
-            match self.fill(beyond) {
+            match self.fill(true) {
                 Ok(Filled::Bytes(count @ 1..)) => left = left.saturating_sub(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => break,
@@ -229,10 +224,6 @@ impl Lookout for Source {
         available(self.pipe.as_fd()).map_or(true, |count| count > 0)
     }
 
-    fn catch_up(&self) {
-        self.take(false);
-    }
-
     fn raise(&self) {
         if let Some(window) = self.window.get() {
             window.poller().ring();
@@ -266,7 +257,7 @@ pub(crate) mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::output::{Chunk, Notify, ReadOptions, ReadState, Sizes};
+    use crate::output::{ReadOptions, ReadState, Sizes};
     use crate::sys::descriptor::set_nonblocking;
     use crate::sys::poller::Poller;
 
@@ -319,22 +310,21 @@ pub(crate) mod tests {
         })
     }
 
-    fn read(source: &Arc<Source>, cursor: u64, deadline: Deadline) -> (Chunk, bool) {
-        let lookout = |_| Some(Arc::clone(source) as Arc<dyn Lookout>);
-        let (output, options) = (&source.output, ReadOptions::default());
-        output.read(cursor, &mut [0; 4096], options, deadline, lookout)
-    }
-
     /// What a caller reads that is asleep when something is done; and whether the threads are to look again.
     fn read_asleep(source: &Arc<Source>, cursor: u64, deed: impl FnOnce()) -> (usize, bool) {
-        let sleeper = || read(source, cursor, Deadline::after(PATIENCE));
-        let (chunk, look) = while_asleep(sleeper, deed);
+        let read = || {
+            let lookout = |_| Some(Arc::clone(source) as Arc<dyn Lookout>);
+            let (deadline, options) = (Deadline::after(PATIENCE), ReadOptions::default());
+            let output = &source.output;
+            output.read(cursor, &mut [0; 4096], options, deadline, lookout)
+        };
+        let (chunk, look) = while_asleep(read, deed);
         assert_eq!(chunk.state, ReadState::Data);
         (chunk.length, look)
     }
 
-    /// Brings two packets of three bytes with one call, as from a pipe that keeps writes apart.
-    fn splice_packets(writer: &File) {
+    /// Brings packets of three bytes with one call, as from a pipe that keeps writes apart.
+    fn splice_packets(writer: &File, count: u64) {
         let (apart, end) = io::pipe().expect("a pipe");
         let mut dd = Command::new("dd")
             .args(["bs=3", "oflag=direct", "status=none"])
@@ -343,12 +333,15 @@ pub(crate) mod tests {
             .spawn()
             .expect("dd");
         let mut input = dd.stdin.take().expect("a pipe");
-        input.write_all(b"abcdef").expect("room");
+        input
+            .write_all(&b"abc".repeat(count as usize))
+            .expect("room");
         drop(input);
         assert!(dd.wait().expect("its end").success());
-        let mut packets = File::from(OwnedFd::from(apart)).take(6);
         // From a file that is a pipe to another one std splices.
-        assert_eq!(io::copy(&mut packets, &mut &*writer).expect("room"), 6);
+        let mut packets = File::from(OwnedFd::from(apart)).take(3 * count);
+        let moved = io::copy(&mut packets, &mut &*writer).expect("room");
+        assert_eq!(moved, 3 * count);
     }
 
     /// Each thread that a write wakes costs the writer more than the write, and the caller waits for the writer.
@@ -403,69 +396,21 @@ pub(crate) mod tests {
         assert_eq!(told(&porch), (true, false));
     }
 
-    struct Told(crossbeam_channel::Sender<()>);
-
-    impl Notify for Told {
-        fn who(&self) -> u64 {
-            0
-        }
-
-        fn notify(&self) {
-            self.0.send(()).expect("it is awaited");
-        }
-    }
-
-    /// A caller reads one packet, and of the other one that came with it nobody was told.
+    /// In a pipe that keeps writes apart a short read is not all: of a second packet that came with it nobody was told.
     #[test]
-    fn who_looks_sees_what_a_caller_has_left() {
-        let looks: [fn(&Arc<Source>, u64) -> u64; 5] = [
-            |source, _| source.output.total(),
-            |source, _| source.output.snapshot(usize::MAX).text.len() as u64,
-            |source, cursor| read(source, cursor, Deadline::now()).0.cursor,
-            |source, cursor| read(source, cursor, Deadline::after(PATIENCE)).0.cursor,
-            |source, cursor| {
-                let (tell, told) = crossbeam_channel::bounded(1);
-                source.output.watch(cursor, Arc::new(Told(tell)));
-                told.recv_timeout(PATIENCE).expect("it is there");
-                cursor + 3
-            },
-        ];
+    fn a_caller_reads_all_packets_or_the_threads_look_again() {
         let (porch, source, writer) = attended();
         let writer = File::from(OwnedFd::from(writer));
         source.share().expect("descriptors");
         source.listen().expect("memory");
-        for (round, look) in (0..).zip(looks) {
-            let begin = round * 6;
-            let bytes = read_asleep(&source, begin, || splice_packets(&writer));
-            assert_eq!((bytes, told(&porch)), ((3, false), (false, false)));
-            assert_eq!(look(&source, begin + 3), begin + 6, "look {round}");
+        for (packets, length, look) in [(1, 3, false), (2, 6, false), (5, 6, true)] {
+            let begin = source.output.total();
+            let read = read_asleep(&source, begin, || splice_packets(&writer, packets));
+            assert_eq!((read, told(&porch)), ((length, look), (false, false)));
+            source.listen().expect("memory");
+            assert_eq!(told(&porch), (look, false), "{packets}");
+            while !matches!(source.turn(), Turn::Empty) {}
+            assert_eq!(source.output.total(), begin + 3 * packets);
         }
-    }
-
-    /// Others who wait, for what a caller brings or to be told of it, do not look before that.
-    #[test]
-    fn who_waits_is_told_of_what_a_caller_has_left() {
-        let (_porch, source, writer) = attended();
-        let writer = File::from(OwnedFd::from(writer));
-        source.share().expect("descriptors");
-        let caller = |cursor| {
-            let source = &source;
-            move || {
-                let deadline = Deadline::after(PATIENCE);
-                let (chunk, _) = read(source, cursor, deadline);
-                assert!(!deadline.passed(), "he was not told");
-                chunk.cursor
-            }
-        };
-        let mut second = None;
-        let first = while_asleep(caller(0), || {
-            second = Some(while_asleep(caller(3), || splice_packets(&writer)));
-        });
-        assert_eq!((first, second), (3, Some(6)));
-
-        let (tell, told) = crossbeam_channel::bounded(1);
-        source.output.watch(9, Arc::new(Told(tell)));
-        while_asleep(caller(6), || splice_packets(&writer));
-        told.recv_timeout(PATIENCE).expect("it is there");
     }
 }

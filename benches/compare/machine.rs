@@ -46,7 +46,8 @@ pub(crate) fn document(machine: &str, table: &str) -> String {
            functions. It starts what procmgr starts (`/bin/sh -c`, standard input from `/dev/null`), but cleans nothing\n  \
            for the child. Beside an idle child it has two bare threads with stacks of 64 KiB.\n\
          - **floor, beside threads**: the same where output is also taken while nobody waits. Two threads sleep in an epoll with\n  \
-           the pipe; who reads waits before them, in an epoll of his own, and who waits for the exit polls a pidfd and the pipe.\n\
+           the pipe; who reads waits before them, in an epoll of his own, and reads until nothing is left, of which nobody else was\n  \
+           told; who waits for the exit polls a pidfd and the pipe.\n\
          - **std::process**: the standard library alone, on the caller's thread.\n\
          - **Go os/exec**: one buffer (first and last 16 KiB) as standard output and error, a process group, a goroutine\n  \
            in `Wait`, which is how the Coder workspace agent uses it. A write has arrived when the buffer was given it.\n\

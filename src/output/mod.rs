@@ -17,7 +17,7 @@ mod text;
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -118,8 +118,6 @@ struct Inner {
     process_ended: bool,
     /// Kept by a caller that waits: it does not hear of what is signalled, and is to be raised.
     lookout: Option<Arc<dyn Lookout>>,
-    /// Where a caller has read what he was told of, and may have left something of which nobody else was told.
-    unseen: Option<Weak<dyn Lookout>>,
     /// Who is to be told once, and past which cursor there must be a byte for it.
     watches: Vec<(u64, Arc<dyn Notify>)>,
     /// Who was told of the end of the process. A second time would be no news, and make who watches on run in circles
@@ -136,14 +134,9 @@ pub(crate) trait Lookout: Send + Sync {
     fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
     /// There is something to read.
     fn has_more(&self) -> bool;
-    /// Brings what there is at this moment to the output, as far as there is room. Called without a lock.
-    fn catch_up(&self);
     /// Wakes who waits, or will.
     fn raise(&self);
 }
-
-/// What the kernel takes or gives at once, in a pipe that keeps writes apart: a page is this long, or a multiple of it.
-const PIPE_BUF: usize = 4096;
 
 /// What a lookout saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +165,6 @@ impl Output {
                 open: true,
                 process_ended: false,
                 lookout: None,
-                unseen: None,
                 watches: Vec::new(),
                 told_of_end: Vec::new(),
             }),
@@ -212,7 +204,7 @@ impl Output {
     /// Tells `watch` once: when there is a byte past `cursor`, or the stream has ended; also when the process has, unless
     /// it was told of that before.
     pub(crate) fn watch(&self, cursor: u64, watch: Arc<dyn Notify>) {
-        let mut inner = self.look();
+        let mut inner = self.inner.lock();
         inner
             .watches
             .retain(|(_, other)| other.who() != watch.who());
@@ -230,7 +222,6 @@ impl Output {
         let mut inner = self.inner.lock();
         if inner.open {
             inner.open = false;
-            inner.unseen = None;
             inner.store.shrink();
             self.tell(inner);
             return true;
@@ -256,14 +247,7 @@ impl Output {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.look().store.total()
-    }
-
-    /// For whoever looks how far the output has come: nothing is left of which nobody was told.
-    fn look(&self) -> MutexGuard<'_, Inner> {
-        let mut inner = self.inner.lock();
-        catch_up(&mut inner);
-        inner
+        self.inner.lock().store.total()
     }
 
     /// Reads from `cursor`, waiting until `deadline` for the first byte, with what `lookout` gives if there is no other
@@ -293,17 +277,12 @@ impl Output {
             if inner.take(buffer, options, &mut chunk) {
                 break;
             }
-            let has_ended = options.until_process_end && inner.process_ended;
             chunk.state = if !inner.open {
                 ReadState::Eof
-            } else if has_ended || deadline.passed() {
-                if catch_up(&mut inner) {
-                    continue;
-                }
-                match has_ended {
-                    true => ReadState::ProcessEnded,
-                    false => ReadState::TimedOut,
-                }
+            } else if options.until_process_end && inner.process_ended {
+                ReadState::ProcessEnded
+            } else if deadline.passed() {
+                ReadState::TimedOut
             } else {
                 if let Some(lookout) = lookout.take() {
                     // Who waits at a cursor needs nothing of what is before it, and may be the only one who reads.
@@ -316,7 +295,10 @@ impl Output {
                 own = match free {
                     Some(lookout) => self.look_out(&mut inner, lookout, deadline, &mut in_doubt),
                     None => {
-                        self.wait(&mut inner, deadline);
+                        match deadline.instant() {
+                            Some(at) => drop(self.changed.wait_until(&mut inner, at)),
+                            None => self.changed.wait(&mut inner),
+                        }
                         None
                     }
                 };
@@ -330,19 +312,8 @@ impl Output {
         (chunk, resumed || has_left)
     }
 
-    /// Waits for something to be signalled.
-    fn wait(&self, inner: &mut MutexGuard<'_, Inner>, deadline: Deadline) {
-        if catch_up(inner) {
-            return;
-        }
-        match deadline.instant() {
-            Some(at) => drop(self.changed.wait_until(inner, at)),
-            None => self.changed.wait(inner),
-        }
-    }
-
-    /// Waits with the lookout, and takes what it sees. It is in doubt whether that was all, unless a read has found nothing more,
-    /// or whoever looks next will. Gives the lookout back if it is good for another time.
+    /// Waits with the lookout, and takes what it sees. It is in doubt whether that was all, unless a read has found nothing more.
+    /// Gives the lookout back if it is good for another time.
     ///
     /// It is put into its place in the same critical section in which nothing was found, and whoever brings bytes or an end
     /// after that raises it: nothing is missed, whether the bytes are taken from the pipe by us or by the reader thread.
@@ -354,8 +325,6 @@ impl Output {
         in_doubt: &mut bool,
     ) -> Option<Arc<dyn Lookout>> {
         *in_doubt = true;
-        // The wait ends at once if there is anything.
-        inner.unseen = None;
         inner.lookout = Some(Arc::clone(&lookout));
         let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
         inner.lookout = None;
@@ -368,25 +337,11 @@ impl Output {
             return Some(lookout).filter(|_| seen == Sighting::Nothing);
         }
         let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        let mut room = 0;
-        let filled = inner.store.fill(false, |pieces| {
-            room = pieces.iter().map(|piece| piece.len()).sum();
-            lookout.read(pieces)
-        });
-        match filled {
-            Ok(Filled::Bytes(count @ 1..)) => {
-                // A read that brings less than it could take has emptied the pipe, unless that keeps what is written apart
-                // (O_DIRECT). Of a long write all packets but the last are of whole pages, and of another write the reader thread
-                // was told. What is left is what a splice of several packets has brought at once: rare, and no reason for
-                // the child to wait, since the next write tells. So it is enough that whoever looks finds it, or wakes up below.
-                let is_all = count < room && count % PIPE_BUF != 0;
-                if is_all && inner.watches.is_empty() {
-                    inner.unseen = Some(Arc::downgrade(&lookout));
-                    *in_doubt = false;
-                } else {
-                    let more = inner.store.fill(false, |pieces| lookout.read(pieces));
-                    *in_doubt = !more.is_err_and(|error| would_block(&error));
-                }
+        match inner.store.fill(false, |pieces| lookout.read(pieces)) {
+            Ok(Filled::Bytes(1..)) => {
+                // A read that brings less than it could take has emptied most pipes, but not one that keeps writes apart.
+                let more = inner.store.fill(false, |pieces| lookout.read(pieces));
+                *in_doubt = !more.is_err_and(|error| would_block(&error));
                 inner.store.cool_unless_hot();
                 self.changed.notify_all();
                 let told = inner.take_watches();
@@ -412,22 +367,9 @@ impl Output {
 
     /// The bounded text of what has come by now.
     pub(crate) fn snapshot(&self, max_line: usize) -> Snapshot {
-        let kept = self.look().store.kept();
+        let kept = self.inner.lock().store.kept();
         text::render(kept, max_line)
     }
-}
-
-/// Takes what a caller may have left of which nobody was told. True if there may be more bytes now.
-///
-/// The lock is not held meanwhile: others may look before it is there, as before any byte that the reader thread is about to read.
-fn catch_up(inner: &mut MutexGuard<'_, Inner>) -> bool {
-    let unseen = inner.unseen.take();
-    let Some(lookout) = unseen.as_ref().and_then(Weak::upgrade) else {
-        return false;
-    };
-    // It may be the last of its kind, and closes the pipe then.
-    MutexGuard::unlocked(inner, move || lookout.catch_up());
-    true
 }
 
 impl fmt::Debug for Output {

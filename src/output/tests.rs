@@ -424,8 +424,6 @@ impl Lookout for Late {
         false
     }
 
-    fn catch_up(&self) {}
-
     fn raise(&self) {}
 }
 

@@ -1,5 +1,5 @@
-//! The floor of whoever is not the only one who waits: what must be empty although nobody reads is waited for by two threads too,
-//! and who reads or waits can be woken by other things. How much that costs is what cannot be saved.
+//! The floor of whoever is not alone: the pipe is emptied even when nobody reads, for which two threads wait too, and who reads or
+//! waits for the exit can be woken by other things. What that costs cannot be saved.
 
 #![allow(unsafe_code)]
 
@@ -67,9 +67,11 @@ impl Contender for Beside {
         }
     }
 
+    /// Nobody else was told of what is read here, so nothing may be left: a second read makes sure of it.
     fn read(&self, child: &mut WatchedChild, buffer: &mut [u8]) -> usize {
         wait_in(child.own);
-        usize::try_from(read(child.pipe, buffer)).expect("there is something")
+        let count = usize::try_from(read(child.pipe, buffer)).expect("there is something");
+        count + usize::try_from(read(child.pipe, &mut buffer[count..])).unwrap_or(0)
     }
 
     /// A child that writes much would never exit if its output were not taken meanwhile. The threads are not to be woken by
