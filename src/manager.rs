@@ -28,6 +28,7 @@ use crate::process::{self, Crew, Observer, Process, Settings, Source};
 use crate::request::{Form, Request, check_key, check_text, check_variable};
 use crate::spawn::{self, Description, Pipes};
 use crate::status::{About, EndedBy, Listing, Status};
+use crate::sys::posix_spawn::Prepared;
 use crate::sys::texts::Texts;
 use crate::threads::Pool;
 use crate::time::Deadline;
@@ -64,6 +65,7 @@ struct House {
     /// What the environment of each process begins with.
     environment: Base,
     directories: Directories,
+    prepared: Prepared,
     /// Who starts the processes, for their cookies.
     origin: Origin,
     events: Arc<Hub>,
@@ -123,6 +125,7 @@ impl Manager {
         let house = Arc::new(House {
             environment: Base::new(&config, origin, &Cookie::own_ancestors()),
             directories: Directories::default(),
+            prepared: Prepared::default(),
             config,
             host: std::process::id(),
             pool,
@@ -351,6 +354,7 @@ impl Manager {
             directory: directory.path.clone(),
             environment,
             method: config.start_method,
+            prepared: &house.prepared,
         };
 
         let crew = Crew::gather(&house.pool)?;

@@ -35,7 +35,7 @@ use crate::sys;
 use crate::sys::child::Pid;
 use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
-use crate::sys::posix_spawn::{Image, PosixSpawn};
+use crate::sys::posix_spawn::{Image, PosixSpawn, Prepared};
 use crate::sys::texts::Texts;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -51,6 +51,7 @@ pub(crate) struct Description<'a> {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) environment: Block<'a>,
     pub(crate) method: StartMethod,
+    pub(crate) prepared: &'a Prepared,
 }
 
 /// The pipes of a process's output, made before it is.
@@ -121,7 +122,9 @@ pub(crate) fn spawn(description: &Description<'_>, pipes: &Pipes) -> Result<Pid,
                 what: "a clean posix_spawn with this C library".into(),
             });
         }
-        (Some(clean), _) => with_image(description, &program, pipes, |image| clean.spawn(image)),
+        (Some(clean), _) => with_image(description, &program, pipes, |image| {
+            clean.spawn(image, description.prepared)
+        }),
         (None, _) if host_needs_cleaning() => {
             with_image(description, &program, pipes, spawn_after_fork)
         }

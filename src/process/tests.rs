@@ -13,6 +13,7 @@ use crate::reader::tests::{PATIENCE, while_asleep};
 use crate::spawn::{Description, Pipes, spawn};
 use crate::sys::descriptor::set_nonblocking;
 use crate::sys::pidfd::PidFd;
+use crate::sys::posix_spawn::Prepared;
 use crate::sys::texts::Texts;
 
 struct Nobody;
@@ -46,6 +47,7 @@ fn unattended(pool: &Arc<Pool>, command: &str) -> (Arc<Inner>, Crew, Vec<OwnedFd
         directory: None,
         environment: base.block(&config, &[], None, id),
         method: StartMethod::Automatic,
+        prepared: &Prepared::default(),
     };
     let crew = Crew::gather(pool).expect("threads");
     let pipes = Pipes::new(false).expect("a pipe");

@@ -4,11 +4,14 @@
 //! any size; it can give the child a session of its own, an empty mask, default dispositions, a directory, and close
 //! every descriptor from a number on. What it can depends on the version, so the newer parts are looked up at run time.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 
 use super::child::Pid;
 use super::texts::{Pointers, Texts};
@@ -65,9 +68,18 @@ impl PosixSpawn {
 
     /// Starts the image as the leader of a group of its own, with `/dev/null` as standard input, an empty
     /// signal mask, every signal at its default, and no descriptor but 0, 1 and 2.
-    pub(crate) fn spawn(self, image: &Image<'_>) -> io::Result<Pid> {
+    pub(crate) fn spawn(self, image: &Image<'_>, prepared: &Prepared) -> io::Result<Pid> {
+        let steps = match prepared.take(image) {
+            Some(steps) => steps,
+            None => self.prepare(image)?,
+        };
+        let spawned = self.spawn_with(image, &steps.actions);
+        prepared.keep(steps);
+        spawned
+    }
+
+    fn prepare(self, image: &Image<'_>) -> io::Result<Steps> {
         let mut actions = FileActions::new()?;
-        let mut attributes = Attributes::new()?;
         actions.open_null(0)?;
         actions.copy(image.stdout, 1)?;
         actions.copy(image.stderr, 2)?;
@@ -77,6 +89,15 @@ impl PosixSpawn {
         }
         // SAFETY: the actions are initialised.
         done(unsafe { (self.add_close_from)(&mut actions.0, 3) })?;
+        Ok(Steps {
+            outputs: image.outputs(),
+            directory: image.directory.map(CStr::to_owned),
+            actions,
+        })
+    }
+
+    fn spawn_with(self, image: &Image<'_>, actions: &FileActions) -> io::Result<Pid> {
+        let mut attributes = Attributes::new()?;
         attributes.clean(image.session)?;
 
         let arguments = Pointers::new(&[image.arguments]);
@@ -98,6 +119,55 @@ impl PosixSpawn {
     }
 }
 
+impl Image<'_> {
+    fn outputs(&self) -> [c_int; 2] {
+        [self.stdout.as_raw_fd(), self.stderr.as_raw_fd()]
+    }
+}
+
+/// What children did at the beginning, kept for those that are to do the same. With descriptor numbers that are used again most
+/// are; and to put it together takes the C library 2 µs, since it asks for the limit of descriptors in each step.
+#[derive(Default)]
+pub(crate) struct Prepared(
+    /// The one that was used last at the end. A leaf: nothing is locked while it is held.
+    Mutex<Vec<Steps>>,
+);
+
+/// How many are kept: for as many starts at the same time.
+const MOST_PREPARED: usize = 8;
+
+/// What a child does before it executes.
+struct Steps {
+    /// The numbers that its standard output and error have in the host.
+    outputs: [c_int; 2],
+    directory: Option<CString>,
+    actions: FileActions,
+}
+
+impl Prepared {
+    fn take(&self, image: &Image<'_>) -> Option<Steps> {
+        let mut all = self.0.lock();
+        let at = all.iter().rposition(|steps| {
+            steps.outputs == image.outputs() && steps.directory.as_deref() == image.directory
+        });
+        at.map(|at| all.remove(at))
+    }
+
+    fn keep(&self, steps: Steps) {
+        let mut all = self.0.lock();
+        if all.len() == MOST_PREPARED {
+            all.remove(0);
+        }
+        all.push(steps);
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
+}
+
 /// The address of a function of this program or its libraries.
 fn symbol(name: &CStr) -> Option<*mut libc::c_void> {
     // SAFETY: the name ends with a NUL; dlsym only looks.
@@ -114,6 +184,9 @@ fn done(error: c_int) -> io::Result<()> {
 }
 
 struct FileActions(Actions);
+
+// SAFETY: the memory that it points to is its own, and no thread's in particular.
+unsafe impl Send for FileActions {}
 
 impl FileActions {
     fn new() -> io::Result<Self> {
