@@ -187,6 +187,15 @@ impl Source {
         Turn::More
     }
 
+    /// The same for a pipe of which the kernel has told that nobody can write any more, and not that there is something to read.
+    /// Most often there is nothing, and then no memory is taken to read it into; but it looks at one after the other.
+    pub(crate) fn last_turn(&self) -> Turn {
+        match available(self.pipe.as_fd()) {
+            Ok(0) => self.end(),
+            _ => self.turn(),
+        }
+    }
+
     /// Whether nobody is left who could write.
     fn is_hung_up(&self) -> bool {
         let mut set = [PollFd::readable(self.pipe.as_fd())];
@@ -379,6 +388,26 @@ pub(crate) mod tests {
         // A process that another test is just starting may have it a moment longer.
         let end = porch.wait_for_one(Deadline::after(PATIENCE));
         assert_eq!(end.expect("it is open"), (false, true), "it is told to all");
+    }
+
+    /// The kernel looks whether there is something, and then whether somebody can write: who does both in between has told of
+    /// the end alone.
+    #[test]
+    fn what_was_written_last_is_read() {
+        for count in [0, 5] {
+            let (_porch, source, mut writer) = attended();
+            writer.write_all(&b"bytes"[..count]).expect("room");
+            drop(writer);
+            // A process that another test is just starting may have it a moment longer.
+            let deadline = Deadline::after(PATIENCE);
+            while !source.is_hung_up() {
+                assert!(!deadline.passed(), "somebody has it");
+                thread::yield_now();
+            }
+            assert!(matches!(source.last_turn(), Turn::Closed));
+            assert!(source.has_ended());
+            assert_eq!(source.output.total(), count as u64);
+        }
     }
 
     /// Only the caller was told of bytes of which it takes the first: nobody else would read the others.

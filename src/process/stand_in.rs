@@ -88,9 +88,8 @@ impl Inner {
             return;
         };
         let sources: Vec<_> = desk.open_sources().collect();
-        if ready(&stand_in.leader, &sources, Deadline::now())
-            .is_ok_and(|ready| ready.contains(&true))
-        {
+        let ready = ready(&stand_in.leader, &sources, Deadline::now());
+        if ready.is_ok_and(|ready| ready.iter().any(is_ready)) {
             desk.dismiss();
         }
     }
@@ -203,13 +202,19 @@ impl Work<'_> {
             let Ok(ready) = ready(&self.own.leader, &self.sources, deadline) else {
                 return;
             };
-            let [has_exited, pipes @ ..] = ready;
+            let [leader, pipes @ ..] = ready;
+            let has_exited = is_ready(&leader);
             if !self.process.desk.lock().is_stand_in(&self.own) {
                 return;
             }
             let mut is_full = false;
-            for (source, is_ready) in self.sources.iter().zip(pipes) {
-                is_full |= is_ready && matches!(source.turn(), Turn::Full);
+            for (source, pipe) in self.sources.iter().zip(&pipes) {
+                let turn = match (pipe.has_input(), pipe.hung_up()) {
+                    (true, _) => source.turn(),
+                    (false, true) => source.last_turn(),
+                    (false, false) => continue,
+                };
+                is_full |= matches!(turn, Turn::Full);
             }
             let open = self.sources.iter().filter(|source| !source.has_ended());
             let (open, all) = (open.count(), self.sources.len());
@@ -244,7 +249,11 @@ impl Drop for Work<'_> {
 }
 
 /// Waits until the leader has exited, or there is something to read or nobody to write, and says which; or until the deadline.
-fn ready(leader: &PidFd, sources: &[Arc<Source>], deadline: Deadline) -> io::Result<[bool; 3]> {
+fn ready<'a>(
+    leader: &'a PidFd,
+    sources: &'a [Arc<Source>],
+    deadline: Deadline,
+) -> io::Result<[PollFd<'a>; 3]> {
     let pipe = |number: usize| match sources.get(number) {
         Some(source) => PollFd::readable(source.as_fd()),
         None => PollFd::none(),
@@ -252,7 +261,11 @@ fn ready(leader: &PidFd, sources: &[Arc<Source>], deadline: Deadline) -> io::Res
     // The leader first: when its exit is seen, the end of its output is seen in the same look.
     let mut set = [PollFd::readable(leader.as_fd()), pipe(0), pipe(1)];
     poll(&mut set, deadline.left())?;
-    Ok(set.map(|entry| entry.has_input() || entry.hung_up()))
+    Ok(set)
+}
+
+fn is_ready(entry: &PollFd<'_>) -> bool {
+    entry.has_input() || entry.hung_up()
 }
 
 fn exits_in_a_moment(leader: &PidFd) -> bool {
