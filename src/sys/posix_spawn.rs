@@ -261,3 +261,42 @@ impl Drop for Attributes {
         unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_is_kept_and_given_to_one() {
+        let Some(spawn) = PosixSpawn::available() else {
+            return;
+        };
+        let texts = Texts::default();
+        let output = io::stdout();
+        let with_image = |number: usize, action: &dyn Fn(&Image<'_>) -> bool| {
+            let directory = CString::new(format!("/{number}")).expect("no NUL");
+            action(&Image {
+                program: c"/bin/sh",
+                arguments: &texts,
+                environment: [&texts, &texts],
+                directory: Some(&directory),
+                session: false,
+                stdout: output.as_fd(),
+                stderr: output.as_fd(),
+            })
+        };
+        let prepared = Prepared::default();
+        let keep = |image: &Image<'_>| {
+            prepared.keep(spawn.prepare(image).expect("memory"));
+            true
+        };
+        let take = |image: &Image<'_>| prepared.take(image).is_some();
+        let all = 0..3 * MOST_PREPARED;
+        assert!(all.clone().all(|number| with_image(number, &keep)));
+        let found = all.clone().filter(|number| with_image(*number, &take));
+        assert!(found.eq(2 * MOST_PREPARED..3 * MOST_PREPARED));
+        assert!(!all.clone().any(|number| with_image(number, &take)));
+    }
+}
