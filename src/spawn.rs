@@ -22,12 +22,15 @@
 
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr};
+use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use parking_lot::Mutex;
 
 use crate::config::StartMethod;
 use crate::environment::Block;
@@ -36,7 +39,7 @@ use crate::sys;
 use crate::sys::child::Pid;
 use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
 use crate::sys::descriptor::above_standard;
-use crate::sys::posix_spawn::{Image, PosixSpawn, Prepared};
+use crate::sys::posix_spawn::{Image, PosixSpawn, Steps};
 use crate::sys::texts::Texts;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -110,6 +113,49 @@ fn writer(pipe: PipeWriter) -> io::Result<OwnedFd> {
     above_standard(pipe.into())
 }
 
+/// What children did at their beginning, kept for those that are to do the same: with descriptor numbers that are used again most
+/// are.
+#[derive(Default)]
+pub(crate) struct Prepared(
+    /// Those that were used last at the end. A leaf: nothing is locked while it is held.
+    Mutex<Vec<Steps>>,
+);
+
+/// How many are kept: for as many starts at the same time.
+const MOST_PREPARED: usize = 8;
+
+impl Prepared {
+    fn spawn(&self, clean: PosixSpawn, image: &Image<'_>) -> io::Result<Pid> {
+        let steps = match self.take(image) {
+            Some(steps) => steps,
+            None => clean.prepare(image)?,
+        };
+        let spawned = clean.spawn(image, &steps);
+        self.keep(steps);
+        spawned
+    }
+
+    fn take(&self, image: &Image<'_>) -> Option<Steps> {
+        let mut all = self.0.lock();
+        let at = all.iter().rposition(|steps| steps.are_for(image));
+        at.map(|at| all.remove(at))
+    }
+
+    fn keep(&self, steps: Steps) {
+        let mut all = self.0.lock();
+        if all.len() == MOST_PREPARED {
+            all.remove(0);
+        }
+        all.push(steps);
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
+}
+
 /// Starts the leader.
 pub(crate) fn spawn(description: &Description<'_>, pipes: &Pipes) -> Result<Pid, Error> {
     let program = find_program(description)?;
@@ -124,7 +170,7 @@ pub(crate) fn spawn(description: &Description<'_>, pipes: &Pipes) -> Result<Pid,
             });
         }
         (Some(clean), _) => with_image(description, &program, pipes, |image| {
-            clean.spawn(image, description.prepared)
+            description.prepared.spawn(clean, image)
         }),
         (None, _) if host_needs_cleaning() => {
             with_image(description, &program, pipes, spawn_after_fork)
@@ -234,4 +280,41 @@ fn find_program<'a>(description: &Description<'a>) -> Result<Cow<'a, Path>, Erro
     }
     let error = found.unwrap_or_else(sys::not_found);
     Err(Error::spawn(Step::Execute, name.to_string_lossy(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_last_is_kept_and_given_to_one() {
+        let Some(spawn) = PosixSpawn::available() else {
+            return;
+        };
+        let texts = Texts::default();
+        let output = io::stdout();
+        let with_image = |number: usize, action: &dyn Fn(&Image<'_>) -> bool| {
+            let directory = CString::new(format!("/{number}")).expect("no NUL");
+            action(&Image {
+                program: c"/bin/sh",
+                arguments: &texts,
+                environment: [&texts, &texts],
+                directory: Some(&directory),
+                session: false,
+                stdout: output.as_fd(),
+                stderr: output.as_fd(),
+            })
+        };
+        let prepared = Prepared::default();
+        let keep = |image: &Image<'_>| {
+            prepared.keep(spawn.prepare(image).expect("memory"));
+            true
+        };
+        let take = |image: &Image<'_>| prepared.take(image).is_some();
+        let all = 0..3 * MOST_PREPARED;
+        assert!(all.clone().all(|number| with_image(number, &keep)));
+        let found = all.clone().filter(|number| with_image(*number, &take));
+        assert!(found.eq(2 * MOST_PREPARED..3 * MOST_PREPARED));
+        assert!(!all.clone().any(|number| with_image(number, &take)));
+    }
 }

@@ -10,10 +10,9 @@ use crate::cookie::{Host, Origin};
 use crate::environment::Base;
 use crate::output::{Notify, ReadOptions, ReadState};
 use crate::reader::tests::{PATIENCE, while_asleep};
-use crate::spawn::{Description, Pipes, spawn};
+use crate::spawn::{Description, Pipes, Prepared, spawn};
 use crate::sys::descriptor::set_nonblocking;
 use crate::sys::pidfd::PidFd;
-use crate::sys::posix_spawn::Prepared;
 use crate::sys::texts::Texts;
 
 struct Nobody;

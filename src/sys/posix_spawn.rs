@@ -5,13 +5,10 @@
 //! every descriptor from a number on. What it can depends on the version, so the newer parts are looked up at run time.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
-
-use parking_lot::Mutex;
 
 use super::child::Pid;
 use super::texts::{Pointers, Texts};
@@ -66,19 +63,9 @@ impl PosixSpawn {
         })
     }
 
-    /// Starts the image as the leader of a group of its own, with `/dev/null` as standard input, an empty
-    /// signal mask, every signal at its default, and no descriptor but 0, 1 and 2.
-    pub(crate) fn spawn(self, image: &Image<'_>, prepared: &Prepared) -> io::Result<Pid> {
-        let steps = match prepared.take(image) {
-            Some(steps) => steps,
-            None => self.prepare(image)?,
-        };
-        let spawned = self.spawn_with(image, &steps.actions);
-        prepared.keep(steps);
-        spawned
-    }
-
-    fn prepare(self, image: &Image<'_>) -> io::Result<Steps> {
+    /// What the child of this image, and of any other with the same outputs and directory, does at its beginning: `/dev/null` is its
+    /// standard input, and it closes every descriptor but 0, 1 and 2.
+    pub(crate) fn prepare(self, image: &Image<'_>) -> io::Result<Steps> {
         let mut actions = FileActions::new()?;
         actions.open_null(0)?;
         actions.copy(image.stdout, 1)?;
@@ -96,7 +83,9 @@ impl PosixSpawn {
         })
     }
 
-    fn spawn_with(self, image: &Image<'_>, actions: &FileActions) -> io::Result<Pid> {
+    /// Starts the image as the leader of a group of its own, with an empty signal mask and every signal at its default. The steps are
+    /// those for this image.
+    pub(crate) fn spawn(self, image: &Image<'_>, steps: &Steps) -> io::Result<Pid> {
         let mut attributes = Attributes::new()?;
         attributes.clean(image.session)?;
 
@@ -109,7 +98,7 @@ impl PosixSpawn {
             libc::posix_spawn(
                 &mut pid,
                 image.program.as_ptr(),
-                &actions.0,
+                &steps.actions.0,
                 &attributes.0,
                 arguments.as_ptr().cast(),
                 environment.as_ptr().cast(),
@@ -125,46 +114,19 @@ impl Image<'_> {
     }
 }
 
-/// What children did at the beginning, kept for those that are to do the same. With descriptor numbers that are used again most
-/// are; and to put it together takes the C library 2 µs, since it asks for the limit of descriptors in each step.
-#[derive(Default)]
-pub(crate) struct Prepared(
-    /// The one that was used last at the end. A leaf: nothing is locked while it is held.
-    Mutex<Vec<Steps>>,
-);
-
-/// How many are kept: for as many starts at the same time.
-const MOST_PREPARED: usize = 8;
-
-/// What a child does before it executes.
-struct Steps {
+/// What a child does before it executes. To put it together takes the C library 2 µs: it asks for the limit of descriptors in each
+/// step.
+pub(crate) struct Steps {
     /// The numbers that its standard output and error have in the host.
     outputs: [c_int; 2],
     directory: Option<CString>,
     actions: FileActions,
 }
 
-impl Prepared {
-    fn take(&self, image: &Image<'_>) -> Option<Steps> {
-        let mut all = self.0.lock();
-        let at = all.iter().rposition(|steps| {
-            steps.outputs == image.outputs() && steps.directory.as_deref() == image.directory
-        });
-        at.map(|at| all.remove(at))
-    }
-
-    fn keep(&self, steps: Steps) {
-        let mut all = self.0.lock();
-        if all.len() == MOST_PREPARED {
-            all.remove(0);
-        }
-        all.push(steps);
-    }
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").finish_non_exhaustive()
+impl Steps {
+    /// Whether the child of this image is to do these.
+    pub(crate) fn are_for(&self, image: &Image<'_>) -> bool {
+        self.outputs == image.outputs() && self.directory.as_deref() == image.directory
     }
 }
 
@@ -259,44 +221,5 @@ impl Drop for Attributes {
     fn drop(&mut self) {
         // SAFETY: they are initialised and not used again.
         unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use super::*;
-
-    #[test]
-    fn what_was_used_last_is_kept_and_given_to_one() {
-        let Some(spawn) = PosixSpawn::available() else {
-            return;
-        };
-        let texts = Texts::default();
-        let output = io::stdout();
-        let with_image = |number: usize, action: &dyn Fn(&Image<'_>) -> bool| {
-            let directory = CString::new(format!("/{number}")).expect("no NUL");
-            action(&Image {
-                program: c"/bin/sh",
-                arguments: &texts,
-                environment: [&texts, &texts],
-                directory: Some(&directory),
-                session: false,
-                stdout: output.as_fd(),
-                stderr: output.as_fd(),
-            })
-        };
-        let prepared = Prepared::default();
-        let keep = |image: &Image<'_>| {
-            prepared.keep(spawn.prepare(image).expect("memory"));
-            true
-        };
-        let take = |image: &Image<'_>| prepared.take(image).is_some();
-        let all = 0..3 * MOST_PREPARED;
-        assert!(all.clone().all(|number| with_image(number, &keep)));
-        let found = all.clone().filter(|number| with_image(*number, &take));
-        assert!(found.eq(2 * MOST_PREPARED..3 * MOST_PREPARED));
-        assert!(!all.clone().any(|number| with_image(number, &take)));
     }
 }
