@@ -166,15 +166,14 @@ impl Source {
     /// Reads what there is, as far as it may go on.
     pub(crate) fn turn(&self) -> Turn {
         let mut yields = YIELDS;
-        let mut is_stream = false;
         for _ in 0..READS_IN_A_ROW {
             match self.fill(false) {
                 Ok(Filled::Bytes(0)) => return self.end(),
                 Ok(Filled::Bytes(count)) => {
-                    if is_stream && count < HALF_A_PIPE {
+                    // It is a stream if the last data came a moment ago.
+                    if yields < YIELDS && count < HALF_A_PIPE {
                         spin(BREATH);
                     }
-                    is_stream = true;
                     yields = 0;
                 }
                 Ok(Filled::Full) if !self.is_hung_up() => return Turn::Full,

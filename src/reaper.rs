@@ -35,8 +35,9 @@ pub(crate) fn end(leader: Child<'_>, life: &Life, drain: impl FnOnce()) -> bool 
     })
 }
 
-/// Somebody else took the status, or the kernel threw it away because the host ignores SIGCHLD.
-fn lost() -> Option<(State, Usage)> {
+/// The end of a leader of which nobody can know more: somebody else took the status, or the kernel threw it away because the host
+/// ignores SIGCHLD.
+pub(crate) fn lost() -> Option<(State, Usage)> {
     Some((State::Lost, Usage::default()))
 }
 

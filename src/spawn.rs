@@ -1,8 +1,8 @@
 //! Starting the leader: from a checked description to a pid and the pipes of its output.
 //!
-//! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and says which step
-//! failed; the leader leads its own process group and inherits nothing of the host but what it shall. Takes no lock but a leaf,
-//! for a moment, and never while it spawns ([`Prepared`]).
+//! Owns nothing after it returns but what the next start may use again. Promises: a failed spawn leaves no process and no
+//! descriptor, and says which step failed; the leader leads its own process group and inherits nothing of the host but what it
+//! shall. Takes no lock but a leaf, for a moment, and never while it spawns ([`Prepared`]).
 //!
 //! There are three ways, all of them for the same [`Description`]:
 //!

@@ -18,11 +18,11 @@ fn colour(who: Who) -> &'static str {
     match who {
         Who::Rust => "#2f81f7",
         Who::C => "#79a9f5",
+        Who::Floor | Who::FloorPolling | Who::FloorYielding => "#8b949e",
         Who::FloorBeside => "#c4cad1",
-        floor if floor.is_floor() => "#8b949e",
         Who::Std => "#bc7a3c",
         Who::Go => "#2da44e",
-        _ => "#a371f7",
+        Who::Python => "#a371f7",
     }
 }
 

@@ -31,7 +31,7 @@ use crate::output::{Lookout, Output, Sizes};
 use crate::reader;
 use crate::reaper;
 use crate::signal::Signal;
-use crate::status::{About, EndedBy, State, Status, Usage};
+use crate::status::{About, EndedBy, State, Status};
 use crate::sweep;
 use crate::sys;
 use crate::sys::child::{Child, Pid, Presence, presence};
@@ -386,7 +386,7 @@ impl Inner {
     /// What the reaper's thread leaves behind, in whichever way it goes: a process that has ended.
     fn leader_gone(self: &Arc<Self>) {
         // Does nothing but after a defect: whoever waits must not wait for ever.
-        self.life.end(|| Some((State::Lost, Usage::default())));
+        self.life.end(reaper::lost);
         // After the end, so that a reader that is told of it finds it.
         self.tell_outputs();
         self.observer.ended(self.id, &self.about);
