@@ -1,6 +1,6 @@
 //! What the parts cost, each by itself: `cargo bench --bench parts`.
 //!
-//! The kept bytes of a stream, the ledger of keys, a snapshot, and calls through the C face beside the same calls in Rust.
+//! The kept bytes of a stream, the table of keys, a snapshot, and calls through the C face beside the same calls in Rust.
 //! What whole commands cost is measured in `compare`.
 
 #![allow(unsafe_code)]

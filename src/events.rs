@@ -1,9 +1,14 @@
-//! What happens to processes, told to subscribers one event after another.
+//! Events of processes, received by subscribers one after another.
 //!
-//! Owns the queues. Promises: nobody who reports an event ever waits for a subscriber; a queue is bounded, and events
-//! that found it full are counted and reported; a subscriber that waits is woken when its manager is closed or it is
-//! closed itself; its descriptor is readable while there may be an event. One lock, a leaf: it protects the list of
-//! subscribers.
+//! Owns the queues of the subscribers. Promises:
+//!
+//! - A thread that reports an event never waits for a subscriber. A queue is bounded; events that find it full are counted,
+//!   and the count is reported.
+//! - A subscriber that waits is woken when its manager is closed and when its subscription is closed.
+//! - The descriptor of a subscription is readable while there may be an event.
+//!
+//! Lock order: the list of subscribers is protected by one lock, a leaf. Each queue has a lock of its own, a leaf too. The
+//! two are never held together.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -23,7 +28,7 @@ use crate::process::{Process, Stream};
 use crate::sys::descriptor::Wake;
 use crate::time::Deadline;
 
-/// How many events wait for a subscriber before further ones are only counted.
+/// The number of events that a subscription holds. Further ones are only counted.
 pub const MAX_EVENTS: usize = 16_384;
 
 /// Something that happened to a process.
@@ -32,170 +37,175 @@ pub const MAX_EVENTS: usize = 16_384;
 pub enum Event {
     /// It was started.
     Started(Id),
-    /// Its leader has ended, and all that it wrote can be read.
+    /// Its leader has ended, and everything that the leader wrote can be read.
     Ended(Id),
-    /// Nobody will write to any of its streams any more.
+    /// All of its streams have ended: no process can write to them any more.
     OutputClosed(Id),
-    /// There is something to read past the cursor that was [watched](Events::watch), or nothing more will come for now:
-    /// the process has ended or the stream has.
+    /// A [watched](Events::watch) stream has a byte past the cursor, its process has ended, or it has ended itself.
     Readable(Id, Stream),
     /// A [background stop](Process::stop_in_background) is over.
     Stopped(Id),
-    /// So many events found the queue full and were dropped. Look at everything once.
+    /// This many events were dropped because the queue was full. Query the status of every process once.
     Missed(u64),
 }
 
 /// A subscription to the events of a manager or scope, made by [`Manager::events`](crate::Manager::events).
 ///
-/// It is told what happens from its making on. Each event goes to each subscription once; several threads may share one
-/// and divide the events among them.
+/// It receives what happens after it was made. Each event goes to each subscription once. Several threads may take events
+/// from one subscription; each event then goes to one of them.
 pub struct Events {
-    queue: Receiver<Event>,
-    seat: Arc<Seat>,
-    hub: Arc<Hub>,
+    events: Receiver<Event>,
+    queue: Arc<SubscriberQueue>,
+    broadcaster: Arc<Broadcaster>,
     host: u32,
 }
 
 /// The subscribers of one manager.
 #[derive(Default)]
-pub(crate) struct Hub {
-    /// Spares those who report the lock when nobody listens.
-    listened: AtomicBool,
-    /// Protects the subscribers. A leaf.
-    inner: Mutex<Subscribers>,
+pub(crate) struct Broadcaster {
+    /// False if the list is empty. Read without the lock, so that an event costs nothing without a subscriber.
+    has_subscribers: AtomicBool,
+    /// Protects the list of subscribers. A leaf.
+    subscribers: Mutex<Subscribers>,
 }
 
 #[derive(Default)]
 struct Subscribers {
-    by_number: HashMap<u64, Arc<Seat>>,
-    next: u64,
+    by_number: HashMap<u64, Arc<SubscriberQueue>>,
+    last_number: u64,
     closed: bool,
 }
 
 /// The sending side of one subscription.
-struct Seat {
+struct SubscriberQueue {
     number: u64,
+    /// Only events of processes with this owner are received; `None` is every process.
     owner: Option<Arc<OsStr>>,
-    /// Taken away to tell the receiving side that nothing will come any more.
-    queue: Mutex<Option<Sender<Event>>>,
-    missed: AtomicU64,
-    /// Made when somebody asks for it.
+    /// `None` once it is closed, which disconnects the receiving side. A leaf.
+    sender: Mutex<Option<Sender<Event>>>,
+    /// Events that found the queue full, since the last [`Event::Missed`].
+    lagged: AtomicU64,
+    /// Made when the descriptor is first asked for.
     wake: OnceLock<Wake>,
 }
 
-impl Seat {
-    fn tell(&self, event: Event) {
-        let sent = match &*self.queue.lock() {
-            Some(queue) => queue.try_send(event).is_ok(),
+impl SubscriberQueue {
+    fn push(&self, event: Event) {
+        let sent = match &*self.sender.lock() {
+            Some(sender) => sender.try_send(event).is_ok(),
             None => return,
         };
         if !sent {
-            self.missed.fetch_add(1, Ordering::AcqRel);
+            self.lagged.fetch_add(1, Ordering::AcqRel);
         }
-        self.raise();
+        self.set_ready();
     }
 
-    fn raise(&self) {
+    /// Makes the descriptor readable.
+    fn set_ready(&self) {
         if let Some(wake) = self.wake.get() {
             wake.raise();
         }
     }
 
     fn close(&self) {
-        self.queue.lock().take();
-        self.raise();
+        self.sender.lock().take();
+        self.set_ready();
     }
 }
 
 impl Subscribers {
-    /// Those who see the events of a process with this owner.
-    fn of(&self, owner: Option<&OsStr>) -> impl Iterator<Item = &Arc<Seat>> {
-        let seats = self.by_number.values();
-        seats.filter(move |seat| seat.owner.is_none() || seat.owner.as_deref() == owner)
+    /// The subscribers that receive the events of a process with this owner.
+    fn of(&self, owner: Option<&OsStr>) -> impl Iterator<Item = &Arc<SubscriberQueue>> {
+        let queues = self.by_number.values();
+        queues.filter(move |queue| queue.owner.is_none() || queue.owner.as_deref() == owner)
     }
 }
 
-impl Hub {
-    /// Adds a subscriber to the events of one owner, or of everybody.
+impl Broadcaster {
+    /// Adds a subscriber to the events of one owner's processes, or of all (`None`).
     pub(crate) fn subscribe(self: &Arc<Self>, owner: Option<Arc<OsStr>>) -> Result<Events, Error> {
-        let (sender, queue) = bounded(MAX_EVENTS);
-        let mut inner = self.inner.lock();
-        if inner.closed {
+        let (sender, events) = bounded(MAX_EVENTS);
+        let mut subscribers = self.subscribers.lock();
+        if subscribers.closed {
             return Err(Error::Closed);
         }
-        inner.next += 1;
-        let seat = Arc::new(Seat {
-            number: inner.next,
+        subscribers.last_number += 1;
+        let queue = Arc::new(SubscriberQueue {
+            number: subscribers.last_number,
             owner,
-            queue: Mutex::new(Some(sender)),
-            missed: AtomicU64::new(0),
+            sender: Mutex::new(Some(sender)),
+            lagged: AtomicU64::new(0),
             wake: OnceLock::new(),
         });
-        inner.by_number.insert(seat.number, Arc::clone(&seat));
-        self.listened.store(true, Ordering::Release);
-        drop(inner);
+        subscribers
+            .by_number
+            .insert(queue.number, Arc::clone(&queue));
+        self.has_subscribers.store(true, Ordering::Release);
+        drop(subscribers);
         Ok(Events {
+            events,
             queue,
-            seat,
-            hub: Arc::clone(self),
+            broadcaster: Arc::clone(self),
             host: std::process::id(),
         })
     }
 
-    /// Tells an event of a process with this owner to those who see it. Does not block.
-    pub(crate) fn tell(&self, event: Event, owner: Option<&OsStr>) {
-        if !self.listened.load(Ordering::Acquire) {
+    /// Sends an event of a process with this owner to its subscribers. Does not block.
+    pub(crate) fn send(&self, event: Event, owner: Option<&OsStr>) {
+        if !self.has_subscribers.load(Ordering::Acquire) {
             return;
         }
-        let told: Vec<_> = self.inner.lock().of(owner).cloned().collect();
-        told.iter().for_each(|seat| seat.tell(event));
+        let queues: Vec<_> = self.subscribers.lock().of(owner).cloned().collect();
+        queues.iter().for_each(|queue| queue.push(event));
     }
 
-    /// Whether there is somebody who sees the events of a process with this owner.
-    pub(crate) fn has_subscriber(&self, owner: Option<&OsStr>) -> bool {
-        self.listened.load(Ordering::Acquire) && self.inner.lock().of(owner).next().is_some()
+    /// Whether a subscriber receives the events of a process with this owner.
+    pub(crate) fn has_subscriber_of(&self, owner: Option<&OsStr>) -> bool {
+        self.has_subscribers.load(Ordering::Acquire)
+            && self.subscribers.lock().of(owner).next().is_some()
     }
 
-    /// Nothing will be told any more: whoever waits is woken when it has taken what is in its queue.
+    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its queue.
     pub(crate) fn close(&self) {
-        let seats = {
-            let mut inner = self.inner.lock();
-            inner.closed = true;
-            std::mem::take(&mut inner.by_number)
+        let queues = {
+            let mut subscribers = self.subscribers.lock();
+            subscribers.closed = true;
+            std::mem::take(&mut subscribers.by_number)
         };
-        seats.values().for_each(|seat| seat.close());
+        queues.values().for_each(|queue| queue.close());
     }
 
     fn remove(&self, number: u64) {
-        let mut inner = self.inner.lock();
-        let removed = inner.by_number.remove(&number);
-        self.listened
-            .store(!inner.by_number.is_empty(), Ordering::Release);
-        drop(inner);
+        let mut subscribers = self.subscribers.lock();
+        let removed = subscribers.by_number.remove(&number);
+        self.has_subscribers
+            .store(!subscribers.by_number.is_empty(), Ordering::Release);
+        drop(subscribers);
         drop(removed);
     }
 }
 
 impl Events {
-    /// Takes the next event, waiting up to `timeout` (`None`: for ever); `Ok(None)` when the time is up first.
+    /// Takes the next event. Waits up to `timeout` (`None`: without a limit); `Ok(None)` if no event came in time.
     ///
-    /// Fails with [`Error::Closed`] when there is none left and none will come, because the manager or this subscription
-    /// was closed.
+    /// Fails with [`Error::Closed`] if the queue is empty and will stay so, because the manager or this subscription was
+    /// closed.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Option<Event>, Error> {
         self.check_host()?;
         let deadline = Deadline::from(timeout);
-        let missed = self.seat.missed.swap(0, Ordering::AcqRel);
-        if missed > 0 {
-            return Ok(Some(Event::Missed(missed)));
+        let lagged = self.queue.lagged.swap(0, Ordering::AcqRel);
+        if lagged > 0 {
+            return Ok(Some(Event::Missed(lagged)));
         }
         let next = match deadline.instant() {
-            Some(at) => self.queue.recv_deadline(at),
+            Some(at) => self.events.recv_deadline(at),
             None => self
-                .queue
+                .events
                 .recv()
                 .map_err(|_| RecvTimeoutError::Disconnected),
         };
-        self.settle();
+        self.clear_ready();
         match next {
             Ok(event) => Ok(Some(event)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -203,58 +213,64 @@ impl Events {
         }
     }
 
-    /// Makes the descriptor unreadable when the queue is empty. What comes after that look raises it again, and what
-    /// came before it is seen by the look.
-    fn settle(&self) {
-        if let Some(wake) = self.seat.wake.get() {
-            if self.queue.is_empty() {
+    /// Makes the descriptor unreadable if the queue is empty.
+    ///
+    /// An event that is pushed meanwhile is not missed: if it was pushed before the second check, the check finds it; if
+    /// after it, the push makes the descriptor readable again.
+    fn clear_ready(&self) {
+        if let Some(wake) = self.queue.wake.get() {
+            if self.events.is_empty() {
                 wake.take();
-                let closed = self.seat.queue.lock().is_none();
-                if closed || !self.queue.is_empty() || self.seat.missed.load(Ordering::Acquire) > 0
-                {
+                let closed = self.queue.sender.lock().is_none();
+                let lagged = self.queue.lagged.load(Ordering::Acquire) > 0;
+                if closed || lagged || !self.events.is_empty() {
                     wake.raise();
                 }
             }
         }
     }
 
-    /// Asks for one [`Event::Readable`], as soon as there is a byte of the stream past `cursor`, or the process or the
-    /// stream has ended; at once if that is so already. The end of the process is told once: after that only bytes and the
-    /// end of the stream are. Asking again before it came moves the cursor.
+    /// Requests one [`Event::Readable`]: when a byte of the stream past `cursor` is available, the process has ended, or
+    /// the stream has ended. It is sent immediately if that is already so.
     ///
-    /// This is how one thread follows any number of processes: it reads without waiting, watches, and waits here.
+    /// The end of the process is reported once per subscription; after that, only bytes and the end of the stream are. A
+    /// second call before the event replaces the cursor.
+    ///
+    /// With this, one thread can follow any number of processes: it reads with a timeout of zero, watches the streams that
+    /// had nothing, and waits in [`next`](Events::next).
     pub fn watch(&self, process: &Process, stream: Stream, cursor: u64) -> Result<(), Error> {
         self.check_host()?;
-        let tell = Readable {
-            seat: Arc::clone(&self.seat),
+        let watch = ReadableWatch {
+            queue: Arc::clone(&self.queue),
             event: Event::Readable(process.id(), stream),
         };
-        process.watch(stream, cursor, Arc::new(tell))
+        process.watch(stream, cursor, Arc::new(watch))
     }
 
-    /// A descriptor that is readable while there may be an event, for the host's own loop. It belongs to the
-    /// subscription and is not to be read from: take events with [`next`](Events::next), with a timeout of zero, until
-    /// there is none.
+    /// A descriptor that is readable while there may be an event, for the host's own poll loop.
+    ///
+    /// It belongs to the subscription. Do not read from it: when it is readable, call [`next`](Events::next) with a timeout
+    /// of zero until that returns `None`.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         self.check_host()?;
         let failed = |error| Error::io("no descriptor for events", error);
-        if self.seat.wake.get().is_none() {
+        if self.queue.wake.get().is_none() {
             let wake = Wake::new().map_err(failed)?;
-            // If another thread was faster, its descriptor is the one.
-            let _ = self.seat.wake.set(wake);
-            self.seat.raise();
+            // If another thread was faster, its descriptor is used and this one is closed.
+            let _ = self.queue.wake.set(wake);
+            self.queue.set_ready();
         }
-        match self.seat.wake.get() {
+        match self.queue.wake.get() {
             Some(wake) => Ok(wake.as_fd()),
             None => Err(Error::Closed),
         }
     }
 
-    /// Ends the subscription: who waits for an event is woken.
+    /// Ends the subscription, and wakes the callers that wait for an event.
     pub fn close(&self) -> Result<(), Error> {
         self.check_host()?;
-        self.hub.remove(self.seat.number);
-        self.seat.close();
+        self.broadcaster.remove(self.queue.number);
+        self.queue.close();
         Ok(())
     }
 
@@ -269,7 +285,7 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        // In a forked copy nothing may be locked, and nothing needs to be.
+        // In a forked copy this fails before it takes a lock; there is nothing to close there.
         let _ = self.close();
     }
 }
@@ -280,20 +296,20 @@ impl fmt::Debug for Events {
     }
 }
 
-/// Tells one subscription that a stream is readable.
-struct Readable {
-    seat: Arc<Seat>,
+/// Sends [`Event::Readable`] to one subscription.
+struct ReadableWatch {
+    queue: Arc<SubscriberQueue>,
     event: Event,
 }
 
-impl Notify for Readable {
+impl Notify for ReadableWatch {
     fn who(&self) -> u64 {
-        // Numbers are unique in a manager, and so are addresses while the seat lives, which the watch makes sure of.
-        Arc::as_ptr(&self.seat) as u64
+        // Unique: the watch keeps the queue alive, so no other queue has this address.
+        Arc::as_ptr(&self.queue) as u64
     }
 
     fn notify(&self) {
-        self.seat.tell(self.event);
+        self.queue.push(self.event);
     }
 }
 
@@ -302,33 +318,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_counts_what_it_cannot_take() {
-        let hub = Arc::new(Hub::default());
-        let events = hub.subscribe(None).expect("the hub is open");
+    fn a_full_queue_counts_further_events() {
+        let broadcaster = Arc::new(Broadcaster::default());
+        let events = broadcaster.subscribe(None).expect("it is open");
         let id = Id::random();
         for _ in 0..MAX_EVENTS + 3 {
-            hub.tell(Event::Ended(id), None);
+            broadcaster.send(Event::Ended(id), None);
         }
         assert_eq!(events.next(None).ok(), Some(Some(Event::Missed(3))));
         for _ in 0..MAX_EVENTS {
             assert_eq!(events.next(None).ok(), Some(Some(Event::Ended(id))));
         }
         assert_eq!(events.next(Some(Duration::ZERO)).ok(), Some(None));
-        hub.close();
+        broadcaster.close();
         assert!(matches!(events.next(None), Err(Error::Closed)));
-        assert!(matches!(hub.subscribe(None), Err(Error::Closed)));
+        assert!(matches!(broadcaster.subscribe(None), Err(Error::Closed)));
     }
 
     #[test]
-    fn each_owner_sees_its_own() {
-        let hub = Arc::new(Hub::default());
-        let mine = hub
+    fn a_subscriber_of_one_owner_receives_no_other_events() {
+        let broadcaster = Arc::new(Broadcaster::default());
+        let mine = broadcaster
             .subscribe(Some(OsStr::new("me").into()))
-            .expect("the hub is open");
-        let all = hub.subscribe(None).expect("the hub is open");
+            .expect("it is open");
+        let all = broadcaster.subscribe(None).expect("it is open");
         let (a, b) = (Id::random(), Id::random());
-        hub.tell(Event::Started(a), Some("you".as_ref()));
-        hub.tell(Event::Started(b), Some("me".as_ref()));
+        broadcaster.send(Event::Started(a), Some("you".as_ref()));
+        broadcaster.send(Event::Started(b), Some("me".as_ref()));
         assert_eq!(mine.next(None).ok(), Some(Some(Event::Started(b))));
         assert_eq!(all.next(None).ok(), Some(Some(Event::Started(a))));
         assert_eq!(all.next(None).ok(), Some(Some(Event::Started(b))));

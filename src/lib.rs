@@ -38,12 +38,12 @@ mod directory;
 mod environment;
 mod error;
 mod events;
+mod expiry;
 /// The C face. Rust programs have no use for it, but its own tests and measurements.
 #[doc(hidden)]
 pub mod ffi;
 mod id;
-mod keeper;
-mod ledger;
+mod keys;
 mod life;
 mod manager;
 #[cfg(all(loom, test))]
@@ -67,7 +67,7 @@ pub use cookie::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE};
 pub use error::{Error, Step};
 pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};
-pub use ledger::MAX_KEYS;
+pub use keys::MAX_KEYS;
 pub use manager::{Canceled, Manager};
 #[cfg(fuzzing)]
 #[doc(hidden)]

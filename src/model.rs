@@ -1,4 +1,4 @@
-//! The ledger and the life under every order in which threads can run.
+//! The table of keys and the exit state, checked under every order in which their threads can run.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib model` explores them. "Spawning" is a count here, and ending a
 //! process is [`Life::end`]; all else is the code that runs. `LOOM_MAX_PREEMPTIONS` bounds the search.
@@ -10,7 +10,7 @@ use loom::thread;
 
 use crate::error::Error;
 use crate::id::Id;
-use crate::ledger::{Claim, Ledger, Name, Seen};
+use crate::keys::{CancelOutcome, Claim, KeyTable, OwnedKey};
 use crate::life::Life;
 use crate::request::Request;
 use crate::status::{EndedBy, State, Usage};
@@ -18,8 +18,8 @@ use crate::time::Deadline;
 
 /// What the threads of a model share.
 struct World {
-    ledger: Ledger,
-    name: Name,
+    keys: KeyTable,
+    key: OwnedKey,
     request: Request,
     life: Life,
     /// Not loom's: it is looked at after the threads, and must not add orders to explore.
@@ -36,8 +36,8 @@ enum Start {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(World {
-            ledger: Ledger::new(2),
-            name: Name {
+            keys: KeyTable::new(2),
+            key: OwnedKey {
                 owner: None,
                 key: vec![1],
             },
@@ -49,23 +49,20 @@ impl World {
 
     /// A start as the manager does it. `refused` is a start that closing refuses, `fails` one that the system does.
     fn start(&self, outcome: Result<(), Error>) -> Start {
-        let fingerprint = self.ledger.fingerprint(&self.request);
+        let fingerprint = self.keys.fingerprint(&self.request);
         let id = Id::random();
-        match self
-            .ledger
-            .claim(&self.name, fingerprint, id, Deadline::NEVER)
-        {
+        match self.keys.claim(&self.key, fingerprint, id, Deadline::NEVER) {
             Err(error) => Start::Refused(error),
             Ok(Claim::Started(id)) => Start::Attached(id),
-            Ok(Claim::Ours(ticket)) => {
-                if let Err(error) = ticket.begin_spawn().and(outcome) {
+            Ok(Claim::Acquired(pending)) => {
+                if let Err(error) = pending.begin_spawn().and(outcome) {
                     if matches!(error, Error::Spawn { .. }) {
-                        ticket.fail(&error);
+                        pending.fail(&error);
                     }
                     return Start::Refused(error);
                 }
                 self.spawns.fetch_add(1, Ordering::Relaxed);
-                if ticket.publish() {
+                if pending.publish() {
                     self.kill();
                 }
                 Start::Own(id)
@@ -73,19 +70,19 @@ impl World {
         }
     }
 
-    fn cancel(&self) -> Seen {
+    fn cancel(&self) -> CancelOutcome {
         self.cancel_until(Deadline::NEVER)
     }
 
-    fn cancel_until(&self, deadline: Deadline) -> Seen {
-        let seen = self
-            .ledger
-            .cancel(&self.name, deadline)
+    fn cancel_until(&self, deadline: Deadline) -> CancelOutcome {
+        let canceled = self
+            .keys
+            .cancel(&self.key, deadline)
             .expect("there is room");
-        if matches!(seen, Seen::Started(_)) {
+        if matches!(canceled, CancelOutcome::Started(_)) {
             self.kill();
         }
-        seen
+        canceled
     }
 
     /// Asks for the end and brings it about.
@@ -114,11 +111,11 @@ fn model_two_starts_and_a_cancel() {
         let cancel = thread::spawn(move || other.cancel());
         let first = world.start(Ok(()));
         let second = second.join().expect("no panic");
-        let seen = cancel.join().expect("no panic");
+        let canceled = cancel.join().expect("no panic");
         assert!(world.spawns() <= 1);
-        match seen {
+        match canceled {
             // Prevented for everybody, or for nobody.
-            Seen::Never => {
+            CancelOutcome::NeverStarted => {
                 assert_eq!(world.spawns(), 0);
                 for start in [first, second] {
                     assert!(
@@ -127,7 +124,7 @@ fn model_two_starts_and_a_cancel() {
                     );
                 }
             }
-            Seen::Started(id) => {
+            CancelOutcome::Started(id) => {
                 assert_eq!(world.spawns(), 1);
                 assert!(world.life.now().is_some(), "what was canceled is ended");
                 for start in [&first, &second] {
@@ -151,14 +148,19 @@ fn model_a_start_and_a_cancel_that_does_not_wait() {
         let other = Arc::clone(&world);
         let cancel = thread::spawn(move || other.cancel_until(Deadline::now()));
         let start = world.start(Ok(()));
-        let seen = cancel.join().expect("no panic");
+        let canceled = cancel.join().expect("no panic");
         let ended = world.life.now().is_some();
-        match (&start, &seen) {
-            (Start::Refused(Error::Canceled), Seen::Never | Seen::StillPending) => {
+        match (&start, &canceled) {
+            (
+                Start::Refused(Error::Canceled),
+                CancelOutcome::NeverStarted | CancelOutcome::StillPending,
+            ) => {
                 assert_eq!(world.spawns(), 0);
             }
             // Whoever came too late to prevent it has ended it, or left that to the start.
-            (Start::Own(_), Seen::Started(_) | Seen::StillPending) => assert!(ended),
+            (Start::Own(_), CancelOutcome::Started(_) | CancelOutcome::StillPending) => {
+                assert!(ended)
+            }
             other => panic!("{other:?}"),
         }
     });
@@ -179,7 +181,7 @@ fn model_two_starts_of_one_that_fails() {
             );
         }
         assert_eq!(world.spawns(), 0);
-        assert!(matches!(world.cancel(), Seen::Never));
+        assert!(matches!(world.cancel(), CancelOutcome::NeverStarted));
     });
 }
 
@@ -190,7 +192,7 @@ fn model_a_start_a_second_one_and_closing() {
         let other = Arc::clone(&world);
         let second = thread::spawn(move || other.start(Ok(())));
         let other = Arc::clone(&world);
-        let close = thread::spawn(move || other.ledger.close());
+        let close = thread::spawn(move || other.keys.close());
         // Closing refuses this one at its last moment: the key is given back, and the other may have it or is refused.
         let first = world.start(Err(Error::Closed));
         let second = second.join().expect("no panic");

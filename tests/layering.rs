@@ -22,7 +22,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     ),
     (3, &["reader", "reaper", "spawn", "sweep", "threads"]),
     (4, &["process"]),
-    (5, &["events", "keeper", "ledger", "manager"]),
+    (5, &["events", "expiry", "keys", "manager"]),
     (6, &["ffi", "model"]),
 ];
 

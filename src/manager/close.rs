@@ -1,0 +1,82 @@
+//! Closing a manager or a scope.
+//!
+//! Owns nothing. Promises: of the starts through a closed scope, each either never runs its command or is waited for and
+//! ended. When a manager is closed, nothing of what it has started is left, its threads have ended and every caller that
+//! waited is woken.
+//!
+//! Lock order: takes the lock of the table and waits with it for spawns under way. Releases it before processes are ended
+//! and before the key table, the timer, the threads and the events are closed.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::scope::Scope;
+use super::shared::Closing;
+use crate::error::Error;
+use crate::process;
+use crate::status::EndedBy;
+use crate::time::Deadline;
+
+/// How long a close waits for the threads to end after the processes have ended.
+const THREAD_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl Scope {
+    pub(super) fn close(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        let is_manager = self.owner.is_none();
+        let processes = {
+            let mut table = inner.table.lock();
+            self.closed.store(true, Ordering::Relaxed);
+            if is_manager {
+                while table.closing == Closing::UnderWay {
+                    inner.spawn_finished.wait(&mut table);
+                }
+                if table.closing == Closing::Done {
+                    return Ok(());
+                }
+                table.closing = Closing::UnderWay;
+            }
+            // From here on, no start through this scope reaches its spawn. Wait for the spawns that have begun. Later ones
+            // come through another scope and are not ended.
+            let last = table.sequence;
+            while table
+                .spawning
+                .iter()
+                .any(|(number, owner)| *number <= last && self.sees(owner.as_deref()))
+            {
+                inner.spawn_finished.wait(&mut table);
+            }
+            self.visible(&table)
+        };
+        let instance = is_manager.then_some(inner.origin.instance);
+        let grace = inner.config.close_grace;
+        let outcome = process::terminate(&processes, instance, EndedBy::Close, grace);
+        processes
+            .iter()
+            .for_each(|process| process.abandon_output());
+        if is_manager {
+            inner.keys.close();
+            inner.expiry.close();
+            inner.pool.close(Deadline::after(THREAD_EXIT_TIMEOUT));
+            inner.events.close();
+        }
+        let result = outcome.check();
+        if is_manager {
+            inner.table.lock().closing = match result {
+                Ok(()) => Closing::Done,
+                Err(_) => Closing::Incomplete,
+            };
+            inner.spawn_finished.notify_all();
+        }
+        result
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        if self.owner.is_none() && self.inner.is_in_host() {
+            // There is no caller to report an error to.
+            let _ = self.close();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The place of a start in the table of processes, from its admission until its process is in the table.
+//!
+//! Owns one of the `max_processes` slots, the id of the start, and the sequence number of its spawn. Promises: a
+//! reservation that is dropped before it is published leaves nothing in the table.
+//!
+//! Lock order: takes the lock of the table, a leaf, once for each step.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::scope::Scope;
+use super::shared::Table;
+use crate::error::Error;
+use crate::id::Id;
+use crate::process::Inner as ProcessInner;
+
+/// A reserved process slot. It is freed on drop unless the process was published.
+pub(super) struct StartReservation<'a> {
+    scope: &'a Scope,
+    id: Id,
+    /// The sequence number of the spawn, while it is under way.
+    spawning: Option<u64>,
+    published: bool,
+}
+
+impl<'a> StartReservation<'a> {
+    /// Reserves a slot and an id.
+    pub(super) fn new(scope: &'a Scope, id: Id) -> Result<Self, Error> {
+        let mut table = scope.inner.table.lock();
+        scope.check_open(&table)?;
+        let limit = scope.inner.config.max_processes;
+        if table.live >= limit {
+            let what = "max_processes";
+            return Err(Error::Limit { what, limit });
+        }
+        if table.processes.contains_key(&id) || !table.reserved.insert(id) {
+            return Err(Error::Conflict);
+        }
+        table.live += 1;
+        Ok(StartReservation {
+            scope,
+            id,
+            spawning: None,
+            published: false,
+        })
+    }
+
+    /// The last point at which a close prevents the start. A later close waits for the spawn and ends the process.
+    /// Returns the sequence number of the start.
+    pub(super) fn begin_spawn(&mut self, owner: Option<Arc<OsStr>>) -> Result<u64, Error> {
+        let mut table = self.scope.inner.table.lock();
+        self.scope.check_open(&table)?;
+        table.sequence += 1;
+        let number = table.sequence;
+        table.spawning.insert(number, owner);
+        self.spawning = Some(number);
+        Ok(number)
+    }
+
+    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or the process.
+    pub(super) fn publish(mut self, process: &Arc<ProcessInner>) {
+        self.published = true;
+        let mut table = self.scope.inner.table.lock();
+        table.processes.insert(process.id, Arc::clone(process));
+        self.release(&mut table);
+    }
+
+    /// Frees the id, and wakes a close that waits for the spawn.
+    fn release(&mut self, table: &mut Table) {
+        table.reserved.remove(&self.id);
+        if let Some(number) = self.spawning.take() {
+            table.spawning.remove(&number);
+            self.scope.inner.spawn_finished.notify_all();
+        }
+    }
+}
+
+impl Drop for StartReservation<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            let inner = &self.scope.inner;
+            let mut table = inner.table.lock();
+            table.live -= 1;
+            self.release(&mut table);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The state that a manager and its scopes share.
+//!
+//! Owns the configuration, the threads, the timer, the keys, the events and the table of processes. Promises: a process
+//! whose key is remembered is in the table or in the key table as expired, at every moment.
+//!
+//! Lock order: the lock of the table is a leaf.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::Config;
+use crate::cookie::{Cookie, Host, Origin};
+use crate::directory::Directories;
+use crate::environment::Base;
+use crate::error::Error;
+use crate::events::{Broadcaster, Event};
+use crate::expiry::{Expired, Expiry};
+use crate::id::Id;
+use crate::keys::{KeyTable, MAX_KEYS};
+use crate::process::Inner as ProcessInner;
+use crate::spawn::Prepared;
+use crate::status::About;
+use crate::threads::Pool;
+
+/// The state of a manager. Its scopes and the observers of its processes refer to it.
+pub(super) struct ManagerInner {
+    pub(super) config: Config,
+    /// The pid of the process that opened the manager. A forked copy of it has another one.
+    host: u32,
+    pub(super) pool: Arc<Pool>,
+    pub(super) expiry: Arc<Expiry>,
+    pub(super) keys: KeyTable,
+    /// The variables that the environment of each process begins with.
+    pub(super) environment: Base,
+    pub(super) directories: Directories,
+    pub(super) prepared: Prepared,
+    /// What the cookies of the processes say of their manager and host.
+    pub(super) origin: Origin,
+    pub(super) events: Arc<Broadcaster>,
+    /// Protects the table of processes. A leaf.
+    pub(super) table: Mutex<Table>,
+    /// Notified, with `table`, when a spawn has finished and when a close has.
+    pub(super) spawn_finished: Condvar,
+}
+
+/// The processes of a manager and its starts under way.
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) processes: HashMap<Id, Arc<ProcessInner>>,
+    /// The owners of the spawns under way, by sequence number.
+    pub(super) spawning: HashMap<u64, Option<Arc<OsStr>>>,
+    /// The ids of the starts under way.
+    pub(super) reserved: HashSet<Id>,
+    /// The number of starts under way and of processes whose leader or output has not ended.
+    pub(super) live: usize,
+    /// The sequence number of the last spawn.
+    pub(super) sequence: u64,
+    pub(super) closing: Closing,
+}
+
+/// How far a manager is closed.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    #[default]
+    No,
+    UnderWay,
+    /// The last close failed: something may be left. The next one tries again.
+    Incomplete,
+    Done,
+}
+
+impl ManagerInner {
+    /// Makes a manager and starts its timer thread.
+    pub(super) fn open(config: Config) -> Result<Arc<Self>, Error> {
+        config.check()?;
+        let expiry = Arc::new(Expiry::new(
+            config.keep_ended,
+            config.keep_keyed,
+            config.max_ended,
+        ));
+        let timer = Arc::clone(&expiry);
+        let pool = Pool::new(move || timer.rearm())
+            .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
+        let worker = pool
+            .worker()
+            .map_err(|error| Error::io("no thread for the timer", error))?;
+        let origin = Origin {
+            instance: Id::random(),
+            host: Host::own(),
+        };
+        let inner = Arc::new(ManagerInner {
+            environment: Base::new(&config, origin, &Cookie::own_ancestors()),
+            directories: Directories::default(),
+            prepared: Prepared::default(),
+            config,
+            host: std::process::id(),
+            pool,
+            expiry: Arc::clone(&expiry),
+            keys: KeyTable::new(MAX_KEYS),
+            origin,
+            events: Arc::default(),
+            table: Mutex::default(),
+            spawn_finished: Condvar::new(),
+        });
+        // The timer thread does not keep the manager alive.
+        let weak = Arc::downgrade(&inner);
+        let pool = Arc::clone(&inner.pool);
+        worker.run(move || {
+            expiry.run(&pool, |expired| {
+                if let Some(inner) = weak.upgrade() {
+                    inner.handle_expired(expired);
+                }
+            });
+        });
+        Ok(inner)
+    }
+
+    /// False in a forked copy of the host.
+    pub(super) fn is_in_host(&self) -> bool {
+        self.host == std::process::id()
+    }
+
+    /// Sends an event of a process to the subscribers that see it.
+    pub(super) fn send(&self, event: Event, about: &About) {
+        self.events.send(event, about.owner.as_deref());
+    }
+
+    fn handle_expired(&self, expired: Expired) {
+        match expired {
+            Expired::Retention(id) => self.drop_ended(id),
+            Expired::TimeLimit(id, at) => {
+                let process = self.table.lock().processes.get(&id).cloned();
+                // The process may have been dropped since, and its id used again by one with another time limit.
+                let limited = process.filter(|process| process.about.ends_at == Some(at));
+                limited.iter().for_each(|process| process.reach_limit());
+            }
+        }
+    }
+
+    /// Drops an ended process. Its key, if it has one, is marked as expired first: a caller that looks for the key
+    /// meanwhile finds the process in the table or the key as expired.
+    pub(super) fn drop_ended(&self, id: Id) {
+        let process = self.table.lock().processes.get(&id).cloned();
+        let Some(process) = process.filter(|process| process.is_done()) else {
+            // It was forgotten, and its id may have been used again.
+            return;
+        };
+        if process.about.keyed {
+            self.keys.expire(process.status().without_texts());
+        }
+        let dropped = self.table.lock().processes.remove(&id);
+        // Frees the memory after the lock is released.
+        drop(dropped);
+    }
+}

@@ -1,0 +1,196 @@
+//! Starting a process: request → resolved start → spawn → entry in the table.
+//!
+//! Owns nothing. Promises: a start that fails leaves no process, no thread, no descriptor and no entry in the table. No
+//! lock is held while a command is spawned. A cancel or a close that comes before the spawn prevents it.
+//!
+//! Lock order: takes the locks of the key table and of the table of processes, both leaves, one at a time.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::observer::ManagerObserver;
+use super::reservation::StartReservation;
+use super::scope::Scope;
+use super::shared::ManagerInner;
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::events::Event;
+use crate::id::Id;
+use crate::keys::{Claim, OwnedKey, PendingStart};
+use crate::process::{Crew, Inner as ProcessInner, Process, Settings, Source};
+use crate::request::{Form, Request};
+use crate::spawn::{self, Description, Pipes};
+use crate::status::{About, EndedBy};
+use crate::sys::child::Pid;
+use crate::sys::texts::Texts;
+use crate::time::Deadline;
+
+impl Scope {
+    pub(super) fn start(&self, request: &Request) -> Result<Process, Error> {
+        request.check()?;
+        let owner = self.owner_of(request)?;
+        let id = request.id.unwrap_or_else(Id::random);
+        match &request.key {
+            Some(key) => self.start_keyed(request, key, id, owner),
+            None if self.inner.keys.knows(id) => Err(Error::Conflict),
+            None => {
+                let process = self.spawn(request, id, owner, None)?;
+                Ok(Process::new(process, Source::Own))
+            }
+        }
+    }
+
+    /// Starts a process unless its key has been started before. Waits while another caller is starting it.
+    fn start_keyed(
+        &self,
+        request: &Request,
+        key: &[u8],
+        id: Id,
+        owner: Option<Arc<OsStr>>,
+    ) -> Result<Process, Error> {
+        let key = OwnedKey {
+            owner: owner.as_deref().map(OsStr::to_os_string),
+            key: key.to_vec(),
+        };
+        let keys = &self.inner.keys;
+        let fingerprint = keys.fingerprint(request);
+        let deadline = Deadline::from(request.start_timeout);
+        loop {
+            let pending = match keys.claim(&key, fingerprint, id, deadline)? {
+                Claim::Acquired(pending) => pending,
+                Claim::Started(id) => {
+                    // A key is marked as expired before its process leaves the table, so the next iteration finds that.
+                    let process = self.inner.table.lock().processes.get(&id).cloned();
+                    let Some(process) = process else { continue };
+                    return Ok(Process::new(process, Source::Attached));
+                }
+            };
+            return match self.spawn(request, id, owner, Some(&pending)) {
+                Ok(process) => {
+                    if pending.publish() {
+                        // The cancel may have timed out.
+                        let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
+                    }
+                    Ok(Process::new(process, Source::Own))
+                }
+                Err(error) => {
+                    // Only a failed spawn is remembered. A start that was refused may be tried again.
+                    if matches!(error, Error::Spawn { .. }) {
+                        pending.fail(&error);
+                    }
+                    Err(error)
+                }
+            };
+        }
+    }
+
+    /// Spawns a process and adds it to the table. `pending` is the start of its key, if it has one.
+    fn spawn(
+        &self,
+        request: &Request,
+        id: Id,
+        owner: Option<Arc<OsStr>>,
+        pending: Option<&PendingStart<'_>>,
+    ) -> Result<Arc<ProcessInner>, Error> {
+        let inner = &self.inner;
+        let mut reservation = StartReservation::new(self, id)?;
+        let mut resolved = Resolved::new(inner, request, owner.as_deref(), id);
+        let crew = Crew::gather(&inner.pool)?;
+        let pipes = Pipes::new(request.separate_streams)?;
+        // The last points at which a cancel and a close prevent the start.
+        pending.map_or(Ok(()), PendingStart::begin_spawn)?;
+        let sequence = reservation.begin_spawn(owner.clone())?;
+        let (started_at, started) = (SystemTime::now(), Instant::now());
+        let pid = resolved.spawn(inner, &pipes)?;
+        let readers = pipes.into_readers();
+
+        // From here on nothing can fail, so that the process cannot be lost before it is in the table.
+        let about = About {
+            command: request.command_text(),
+            directory: resolved.directory.report(),
+            owner,
+            background: request.background,
+            keyed: request.key.is_some(),
+            started_at,
+            started,
+            ends_at: request
+                .time_limit
+                .and_then(|limit| started.checked_add(limit)),
+            sequence,
+        };
+        let settings = Settings {
+            sizes: inner.config.sizes(request.lossless),
+            max_line_bytes: inner.config.max_line_bytes,
+            stop_grace: inner.config.stop_grace,
+            pool: Arc::clone(&inner.pool),
+            observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
+        };
+        let process = ProcessInner::new(id, pid, readers.len(), about, settings);
+        reservation.publish(&process);
+        // Before `attend`, so that the event of the start is sent before that of the end.
+        inner.send(Event::Started(id), &process.about);
+        if let Some(at) = process.about.ends_at {
+            inner.expiry.add_limit(id, at);
+        }
+        process.attend(crew, readers);
+        Ok(process)
+    }
+}
+
+/// A request with everything filled in that the manager decides.
+struct Resolved<'a> {
+    description: Description<'a>,
+    directory: Directory,
+}
+
+impl<'a> Resolved<'a> {
+    fn new(inner: &'a ManagerInner, request: &'a Request, owner: Option<&OsStr>, id: Id) -> Self {
+        let config = &inner.config;
+        let environment = inner
+            .environment
+            .block(config, &request.variables, owner, id);
+        let directory = match &request.directory {
+            Some(directory) => Directory::given(directory.clone()),
+            None => inner.directories.choose(config),
+        };
+        let (program, command) = match &request.form {
+            Form::Program(program) => (program.as_os_str(), None),
+            Form::Shell(command) => (config.shell.as_os_str(), Some(command)),
+        };
+        let mut arguments = Texts::default();
+        arguments.push(&[program.as_bytes()]);
+        if let Some(command) = command {
+            arguments.push(&[b"-c"]);
+            arguments.push(&[command.as_bytes()]);
+        }
+        for argument in &request.arguments {
+            arguments.push(&[argument.as_bytes()]);
+        }
+        let description = Description {
+            program,
+            arguments,
+            directory: directory.path.clone(),
+            environment,
+            method: config.start_method,
+            prepared: &inner.prepared,
+        };
+        Resolved {
+            description,
+            directory,
+        }
+    }
+
+    /// Spawns it. If the directory was a guess that turns out to be wrong, spawns it in the next choice.
+    fn spawn(&mut self, inner: &ManagerInner, pipes: &Pipes) -> Result<Pid, Error> {
+        match spawn::spawn(&self.description, pipes) {
+            Err(Error::Spawn { .. }) if self.directory.is_wrong_guess() => {
+                self.directory = inner.directories.choose_again(&inner.config);
+                self.description.directory = self.directory.path.clone();
+                spawn::spawn(&self.description, pipes)
+            }
+            result => result,
+        }
+    }
+}
