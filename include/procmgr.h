@@ -262,9 +262,6 @@
 /** Options for mgr_open. */
 typedef uint64_t mgr_config_t;
 
-/** What to start. */
-typedef uint64_t mgr_request_t;
-
 /** A manager or a scope. 0 is never valid, and a number is never used again. */
 typedef uint64_t mgr_t;
 
@@ -273,6 +270,9 @@ typedef struct mgr_id {
     /** The text, for every function that takes an id. */
     char text[37];
 } mgr_id;
+
+/** What to start. */
+typedef uint64_t mgr_request_t;
 
 /** Why a start failed. Set struct_size before the call. */
 typedef struct mgr_error {
@@ -381,6 +381,74 @@ const char *mgr_version(void);
  * MGR_VERSION_NUMBER.
  */
 int32_t mgr_version_number(void);
+
+/**
+ * Opens a manager: a registry of processes, with threads of its own.
+ *
+ * config: options, or 0 for all defaults.
+ * manager: receives the handle; give it back with mgr_release.
+ *
+ * MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
+ * MGR_ERR_IO if there is no thread or no descriptor to be had (it holds two until it is closed). Does not block.
+ */
+int32_t mgr_open(mgr_config_t config,
+                 mgr_t *manager);
+
+/**
+ * Makes a view of a manager that sees, starts and ends only one owner's processes. Every function that takes a manager
+ * takes a scope. A scope of a scope must be of the same owner.
+ *
+ * owner: any bytes but none; copied.
+ * scope: receives the handle; give it back with mgr_release, which leaves the processes alone.
+ *
+ * MGR_OK; MGR_ERR_INVALID if an argument is NULL, or the owner empty or another scope's; MGR_ERR_HANDLE;
+ * MGR_ERR_CLOSED. Does not block.
+ */
+int32_t mgr_scope(mgr_t manager,
+                  const char *owner,
+                  mgr_t *scope);
+
+/**
+ * The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
+ * another instance".
+ *
+ * instance: receives it.
+ *
+ * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ */
+int32_t mgr_instance(mgr_t manager,
+                     struct mgr_id *instance);
+
+/**
+ * Refuses new starts, ends every process that the manager or scope sees, with everything that these left behind, and
+ * waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
+ * until the handle is released. Closing again changes nothing.
+ *
+ * MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
+ * process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
+ * tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
+ */
+int32_t mgr_close(mgr_t manager);
+
+/**
+ * Gives the handle of a manager or scope back. Of a manager this closes it first, as mgr_close does; of a scope it
+ * leaves the processes alone. Calls that are under way in other threads end as they would have.
+ *
+ * MGR_OK; MGR_ERR_HANDLE. Blocks as mgr_close does for a manager, and not for a scope.
+ */
+int32_t mgr_release(mgr_t manager);
+
+/**
+ * Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
+ * lives. For a program that was killed and starts again.
+ *
+ * count: receives how many processes were ended; may be NULL.
+ *
+ * MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
+ * Blocks for as long as the kernel takes to end them.
+ */
+int32_t mgr_sweep_orphans(mgr_t manager,
+                          size_t *count);
 
 /**
  * Makes options for mgr_open, all at their defaults. Options may be used for any number of managers, and be changed or
@@ -653,51 +721,6 @@ int32_t mgr_request_start_timeout_ms(mgr_request_t request,
                                      int64_t timeout_ms);
 
 /**
- * Opens a manager: a registry of processes, with threads of its own.
- *
- * config: options, or 0 for all defaults.
- * manager: receives the handle; give it back with mgr_release.
- *
- * MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
- * MGR_ERR_IO if there is no thread or no descriptor to be had (it holds two until it is closed). Does not block.
- */
-int32_t mgr_open(mgr_config_t config,
-                 mgr_t *manager);
-
-/**
- * Makes a view of a manager that sees, starts and ends only one owner's processes. Every function that takes a manager
- * takes a scope. A scope of a scope must be of the same owner.
- *
- * owner: any bytes but none; copied.
- * scope: receives the handle; give it back with mgr_release, which leaves the processes alone.
- *
- * MGR_OK; MGR_ERR_INVALID if an argument is NULL, or the owner empty or another scope's; MGR_ERR_HANDLE;
- * MGR_ERR_CLOSED. Does not block.
- */
-int32_t mgr_scope(mgr_t manager,
-                  const char *owner,
-                  mgr_t *scope);
-
-/**
- * Refuses new starts, ends every process that the manager or scope sees, with everything that these left behind, and
- * waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
- * until the handle is released. Closing again changes nothing.
- *
- * MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
- * process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
- * tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
- */
-int32_t mgr_close(mgr_t manager);
-
-/**
- * Gives the handle of a manager or scope back. Of a manager this closes it first, as mgr_close does; of a scope it
- * leaves the processes alone. Calls that are under way in other threads end as they would have.
- *
- * MGR_OK; MGR_ERR_HANDLE. Blocks as mgr_close does for a manager, and not for a scope.
- */
-int32_t mgr_release(mgr_t manager);
-
-/**
  * Starts what the request describes. Returns when the program has been executed.
  *
  * id: receives the id of the process; may be NULL.
@@ -721,33 +744,6 @@ int32_t mgr_start(mgr_t manager,
                   mgr_request_t request,
                   struct mgr_id *id,
                   struct mgr_error *error);
-
-/**
- * Lists the processes: running ones first, newest first.
- *
- * processes: an array that receives up to capacity of them; may be NULL with capacity 0, which only counts them. Set
- * the struct_size of the first one: all elements have that size.
- * count: receives how many there are in all, which may be more than capacity; may be NULL.
- *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too. Does not block.
- */
-int32_t mgr_list(mgr_t manager,
-                 struct mgr_process *processes,
-                 size_t capacity,
-                 size_t *count);
-
-/**
- * Where a process stands.
- *
- * process: receives it. Set its struct_size.
- *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
- * and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
- * MGR_ERR_HANDLE. Does not block.
- */
-int32_t mgr_inspect(mgr_t manager,
-                    const char *id,
-                    struct mgr_process *process);
 
 /**
  * Makes sure that a key is not started any more: what was never started never will be, what is being started or runs is
@@ -806,27 +802,31 @@ int32_t mgr_forget_key(mgr_t manager,
                        size_t length);
 
 /**
- * Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
- * lives. For a program that was killed and starts again.
+ * Lists the processes: running ones first, newest first.
  *
- * count: receives how many processes were ended; may be NULL.
+ * processes: an array that receives up to capacity of them; may be NULL with capacity 0, which only counts them. Set
+ * the struct_size of the first one: all elements have that size.
+ * count: receives how many there are in all, which may be more than capacity; may be NULL.
  *
- * MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
- * Blocks for as long as the kernel takes to end them.
+ * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too. Does not block.
  */
-int32_t mgr_sweep_orphans(mgr_t manager,
-                          size_t *count);
+int32_t mgr_list(mgr_t manager,
+                 struct mgr_process *processes,
+                 size_t capacity,
+                 size_t *count);
 
 /**
- * The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
- * another instance".
+ * Where a process stands.
  *
- * instance: receives it.
+ * process: receives it. Set its struct_size.
  *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
+ * and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
+ * MGR_ERR_HANDLE. Does not block.
  */
-int32_t mgr_instance(mgr_t manager,
-                     struct mgr_id *instance);
+int32_t mgr_inspect(mgr_t manager,
+                    const char *id,
+                    struct mgr_process *process);
 
 /**
  * Waits for the end of a process: until its leader has ended and all that the leader wrote can be read, whoever else
@@ -844,6 +844,27 @@ int32_t mgr_wait(mgr_t manager,
                  const char *id,
                  int64_t timeout_ms,
                  struct mgr_process *process);
+
+/**
+ * The command of a process, as it was asked for; program and arguments with spaces between them.
+ *
+ * buffer, capacity: receive the text; a NUL is added where there is room for it.
+ * length: receives its length without that NUL, also with MGR_ERR_BUFFER; may be NULL.
+ *
+ * MGR_OK; MGR_ERR_BUFFER if capacity is less than the length; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does
+ * not block.
+ */
+int32_t mgr_command(mgr_t manager,
+                    const char *id,
+                    char *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+/** The directory that a process was started in. Parameters and results are those of mgr_command. */
+int32_t mgr_directory(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
+
+/** The owner of a process; an empty text if it has none. Parameters and results are those of mgr_command. */
+int32_t mgr_owner(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
 
 /**
  * Reads the raw bytes of a stream from a cursor on. Reading takes nothing away: any number of readers can read, each
@@ -892,27 +913,6 @@ int32_t mgr_output(mgr_t manager,
                    size_t capacity,
                    size_t *length,
                    struct mgr_truncation *truncation);
-
-/**
- * The command of a process, as it was asked for; program and arguments with spaces between them.
- *
- * buffer, capacity: receive the text; a NUL is added where there is room for it.
- * length: receives its length without that NUL, also with MGR_ERR_BUFFER; may be NULL.
- *
- * MGR_OK; MGR_ERR_BUFFER if capacity is less than the length; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does
- * not block.
- */
-int32_t mgr_command(mgr_t manager,
-                    const char *id,
-                    char *buffer,
-                    size_t capacity,
-                    size_t *length);
-
-/** The directory that a process was started in. Parameters and results are those of mgr_command. */
-int32_t mgr_directory(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
-
-/** The owner of a process; an empty text if it has none. Parameters and results are those of mgr_command. */
-int32_t mgr_owner(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
 
 /**
  * Sends a signal to the process group; once the leader has ended, to each process that it left behind. A signal never

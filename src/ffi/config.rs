@@ -6,12 +6,15 @@ use parking_lot::Mutex;
 
 use crate::{Config, Environment, StartMethod};
 
-use super::convert::{Out, period, text};
+use super::call::call;
+use super::codes::MGR_OK;
+use super::convert::period;
+use super::error::{CallError, CallResult};
 use super::handles::{self, Object};
-use super::outcome::{Failure, MGR_OK, Outcome, call};
+use super::memory::{Out, text};
 use super::types::*;
 
-fn change(config: mgr_config_t, change: impl FnOnce(Config) -> Config) -> Outcome {
+fn change(config: mgr_config_t, change: impl FnOnce(Config) -> Config) -> CallResult {
     let config = handles::config(config)?;
     let mut config = config.lock();
     *config = change(config.clone());
@@ -153,7 +156,7 @@ pub extern "C" fn mgr_config_start_method(config: mgr_config_t, method: i32) -> 
             MGR_START_AUTOMATIC => StartMethod::Automatic,
             MGR_START_POSIX_SPAWN => StartMethod::PosixSpawn,
             MGR_START_STD => StartMethod::Std,
-            _ => return Err(Failure::Argument("there is no such start method")),
+            _ => return Err(CallError::Argument("there is no such start method")),
         };
         change(config, |config| config.start_method(method))
     })

@@ -4,9 +4,11 @@ use std::ffi::c_char;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use super::convert::{self, Out, Sized, timeout};
+use super::call::call;
+use super::codes::{MGR_OK, MGR_TIMEOUT};
+use super::convert::{self, timeout};
 use super::handles::{self, Object};
-use super::outcome::{MGR_OK, MGR_TIMEOUT, call};
+use super::memory::{Out, StructOut};
 use super::types::*;
 
 /// Subscribes to what happens to the processes that a manager or scope sees, from now on. Each event goes to each
@@ -67,7 +69,7 @@ pub unsafe extern "C" fn mgr_events_next(
 ) -> i32 {
     call(|| {
         // SAFETY: the caller's promise.
-        let place = unsafe { Sized::new(event) }?.wanted("event is NULL")?;
+        let place = unsafe { StructOut::new(event) }?.wanted("event is NULL")?;
         match handles::events(events)?.next(timeout(timeout_ms))? {
             Some(event) => {
                 place.put(convert::event(event));

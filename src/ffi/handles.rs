@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::{Config, Error, Events, Manager, Request};
+use crate::{Config, Events, Manager, Request};
 
-use super::outcome::Failure;
+use super::error::CallError;
 
 /// What a handle stands for. A call holds it by an `Arc` while it runs, so that a release meanwhile harms nobody.
 #[derive(Clone)]
@@ -30,19 +29,6 @@ static HANDLES: RwLock<Handles> = RwLock::new(Handles {
     last: 0,
 });
 
-/// The process that made the first handle; 0 before that.
-static HOST: AtomicU32 = AtomicU32::new(0);
-
-/// Refuses a forked copy of the host, in which the lock of the table may be held for ever.
-pub(super) fn check_host() -> Result<(), Failure> {
-    let own = std::process::id();
-    // The first call of all decides who the host is; a fork before it is none of our business.
-    match HOST.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
-        Err(host) if host != own => Err(Failure::Api(Error::Forked)),
-        _ => Ok(()),
-    }
-}
-
 /// A new handle.
 pub(super) fn add(object: Object) -> u64 {
     let mut handles = HANDLES.write();
@@ -52,37 +38,37 @@ pub(super) fn add(object: Object) -> u64 {
     handle
 }
 
-fn find<T>(handle: u64, of_kind: impl FnOnce(&Object) -> Option<T>) -> Result<T, Failure> {
+fn find<T>(handle: u64, of_kind: impl FnOnce(&Object) -> Option<T>) -> Result<T, CallError> {
     let handles = HANDLES.read();
     handles
         .objects
         .get(&handle)
         .and_then(of_kind)
-        .ok_or(Failure::Handle)
+        .ok_or(CallError::Handle)
 }
 
-pub(super) fn manager(handle: u64) -> Result<Manager, Failure> {
+pub(super) fn manager(handle: u64) -> Result<Manager, CallError> {
     find(handle, |object| match object {
         Object::Manager(manager) => Some(manager.clone()),
         _ => None,
     })
 }
 
-pub(super) fn config(handle: u64) -> Result<Arc<Mutex<Config>>, Failure> {
+pub(super) fn config(handle: u64) -> Result<Arc<Mutex<Config>>, CallError> {
     find(handle, |object| match object {
         Object::Config(config) => Some(Arc::clone(config)),
         _ => None,
     })
 }
 
-pub(super) fn request(handle: u64) -> Result<Arc<Mutex<Request>>, Failure> {
+pub(super) fn request(handle: u64) -> Result<Arc<Mutex<Request>>, CallError> {
     find(handle, |object| match object {
         Object::Request(request) => Some(Arc::clone(request)),
         _ => None,
     })
 }
 
-pub(super) fn events(handle: u64) -> Result<Arc<Events>, Failure> {
+pub(super) fn events(handle: u64) -> Result<Arc<Events>, CallError> {
     find(handle, |object| match object {
         Object::Events(events) => Some(Arc::clone(events)),
         _ => None,
@@ -93,10 +79,10 @@ pub(super) fn events(handle: u64) -> Result<Arc<Events>, Failure> {
 pub(super) fn remove(
     handle: u64,
     is_kind: impl FnOnce(&Object) -> bool,
-) -> Result<Object, Failure> {
+) -> Result<Object, CallError> {
     let mut handles = HANDLES.write();
     match handles.objects.get(&handle) {
-        Some(object) if is_kind(object) => handles.objects.remove(&handle).ok_or(Failure::Handle),
-        _ => Err(Failure::Handle),
+        Some(object) if is_kind(object) => handles.objects.remove(&handle).ok_or(CallError::Handle),
+        _ => Err(CallError::Handle),
     }
 }

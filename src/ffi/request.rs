@@ -6,12 +6,15 @@ use parking_lot::Mutex;
 
 use crate::{Id, Request};
 
-use super::convert::{Out, bytes, text};
+use super::call::call;
+use super::codes::MGR_OK;
+use super::convert::timeout;
+use super::error::{CallError, CallResult};
 use super::handles::{self, Object};
-use super::outcome::{Failure, MGR_OK, Outcome, call};
+use super::memory::{Out, bytes, text};
 use super::types::*;
 
-fn change(request: mgr_request_t, change: impl FnOnce(Request) -> Request) -> Outcome {
+fn change(request: mgr_request_t, change: impl FnOnce(Request) -> Request) -> CallResult {
     let request = handles::request(request)?;
     let mut request = request.lock();
     let old = std::mem::replace(&mut *request, Request::new(""));
@@ -26,7 +29,7 @@ unsafe fn add(
     command: *const c_char,
     request: *mut mgr_request_t,
     make: impl FnOnce(std::ffi::OsString) -> Request,
-) -> Outcome {
+) -> CallResult {
     // SAFETY: the caller's promise.
     let request = unsafe { Out::new(request) }.wanted("request is NULL")?;
     // SAFETY: the caller's promise.
@@ -188,7 +191,7 @@ pub extern "C" fn mgr_request_background(request: mgr_request_t, background: i32
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_time_limit_ms(request: mgr_request_t, limit_ms: i64) -> i32 {
     call(|| {
-        let limit = super::convert::timeout(limit_ms);
+        let limit = timeout(limit_ms);
         change(request, |request| request.time_limit(limit))
     })
 }
@@ -255,7 +258,7 @@ pub unsafe extern "C" fn mgr_request_id(request: mgr_request_t, id: *const c_cha
         // SAFETY: the caller's promise.
         let id = unsafe { text(id, "id is NULL") }?;
         let id = id.to_str().and_then(|id| id.parse::<Id>().ok());
-        let id = id.ok_or(Failure::Argument("the id is not a UUID of 36 characters"))?;
+        let id = id.ok_or(CallError::Argument("the id is not a UUID of 36 characters"))?;
         change(request, |request| request.id(id))
     })
 }
@@ -267,15 +270,15 @@ pub unsafe extern "C" fn mgr_request_id(request: mgr_request_t, id: *const c_cha
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_start_timeout_ms(request: mgr_request_t, timeout_ms: i64) -> i32 {
     call(|| {
-        let timeout = super::convert::timeout(timeout_ms);
+        let timeout = timeout(timeout_ms);
         change(request, |request| request.start_timeout(timeout))
     })
 }
 
-fn flag(number: i32) -> Result<bool, Failure> {
+fn flag(number: i32) -> Result<bool, CallError> {
     match number {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(Failure::Argument("the flag is neither 0 nor 1")),
+        _ => Err(CallError::Argument("the flag is neither 0 nor 1")),
     }
 }
