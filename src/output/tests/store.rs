@@ -1,0 +1,414 @@
+//! The store: the total counts every byte, kept bytes are where they belong, `lost` is exact, no fewer bytes are kept than
+//! was promised, and no more memory is held than was allowed.
+
+use std::io;
+use std::ops::Range;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::store::{Filled, HOT_RING, Store};
+use super::{NOISE, cases, gap, limit, scatter};
+
+/// Writes as much as the store takes. Returns how much that was.
+fn put(store: &mut Store, beyond: bool, bytes: &[u8]) -> usize {
+    let mut done = 0;
+    while done < bytes.len() {
+        match store.fill(beyond, |pieces| Ok(scatter(pieces, &bytes[done..]))) {
+            Ok(Filled::Bytes(count)) => {
+                assert!(count > 0, "a write without progress");
+                done += count;
+            }
+            Ok(Filled::Full) => break,
+            Err(error) => panic!("no error was given, and one came back: {error}"),
+        }
+    }
+    done
+}
+
+/// How many bytes of memory the store holds. Only its debugging form shows that.
+fn held(store: &Store) -> usize {
+    let text = format!("{store:?}");
+    ["head: [", "ring: ["]
+        .map(|field| {
+            let (_, values) = text.split_once(field).expect("the store has this field");
+            let values = values.split(']').next().unwrap_or_default();
+            values.split(',').filter(|value| !value.is_empty()).count()
+        })
+        .iter()
+        .sum()
+}
+
+/// Looks for `cursor` and takes up to `length` bytes there, and compares with `written`, of which `gone` was dropped.
+fn look(store: &Store, written: &[u8], gone: &Range<usize>, cursor: u64, length: usize) {
+    let found = store.find(cursor);
+    let lost = match cursor >= gone.start as u64 && cursor < gone.end as u64 {
+        true => gone.end as u64 - cursor,
+        false => 0,
+    };
+    assert_eq!(
+        (found.position, found.lost),
+        (cursor + lost, lost),
+        "at {cursor}"
+    );
+    let mut buffer = vec![0; length];
+    let count = store.copy(found.position, &mut buffer);
+    let from = written.len().min(found.position as usize);
+    let until = match from < gone.start && !gone.is_empty() {
+        true => gone.start,
+        false => written.len(),
+    };
+    assert_eq!(count, length.min(until - from), "at {cursor}");
+    assert!(
+        buffer[..count] == written[from..from + count],
+        "wrong bytes at {cursor}"
+    );
+}
+
+/// Compares what a snapshot is made from.
+fn look_at_kept(store: &Store, written: &[u8], head: usize, tail: usize) {
+    let kept = store.kept();
+    let gap = gap(written.len(), head, tail);
+    assert_eq!(kept.total, written.len() as u64);
+    assert_eq!(kept.gap_at, (!gap.is_empty()).then_some(gap.start));
+    assert!(kept.bytes == [&written[..gap.start], &written[gap.end..]].concat());
+}
+
+/// A position of `total` bytes, or one of the next few.
+fn position(place: f64, total: usize) -> u64 {
+    (place * (total + 3) as f64) as u64
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(usize),
+    Beyond(usize),
+    Fail(io::ErrorKind),
+    Look(f64, usize),
+    /// The follower with this number reads so much.
+    Follow(usize, usize),
+}
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let size = move || prop_oneof![0..3_usize, 3..most / 16, most / 16..most];
+    let errors = prop_oneof![
+        Just(io::ErrorKind::WouldBlock),
+        Just(io::ErrorKind::Interrupted)
+    ];
+    let step = prop_oneof![
+        4 => size().prop_map(Step::Write),
+        1 => size().prop_map(Step::Beyond),
+        1 => errors.prop_map(Step::Fail),
+        2 => (0.0..1.0, size()).prop_map(|(place, length)| Step::Look(place, length)),
+        4 => (0..2_usize, size()).prop_map(|(who, length)| Step::Follow(who, length)),
+    ];
+    vec(step, 0..40)
+}
+
+/// An error of the read goes to the caller and changes nothing.
+fn fail(store: &mut Store, kind: io::ErrorKind) {
+    match store.fill(false, |_| Err(kind.into())) {
+        Err(error) => assert_eq!(error.kind(), kind),
+        // A full store does not even try.
+        Ok(filled) => assert_eq!(filled, Filled::Full),
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_store_keeps_its_first_and_its_last_bytes(
+        head in limit(),
+        tail in limit(),
+        steps in steps(6000),
+    ) {
+        let mut store = Store::new(head, tail, false);
+        let mut total = 0;
+        for step in steps {
+            match step {
+                Step::Write(length) | Step::Beyond(length) => {
+                    assert_eq!(put(&mut store, false, &NOISE[total..total + length]), length);
+                    total += length;
+                }
+                Step::Fail(kind) => fail(&mut store, kind),
+                Step::Look(place, length) => {
+                    let gone = gap(total, head, tail);
+                    look(&store, &NOISE[..total], &gone, position(place, total), length);
+                }
+                Step::Follow(..) => assert!(!store.mark_read(total as u64)),
+            }
+            assert_eq!(store.total(), total as u64);
+            look_at_kept(&store, &NOISE[..total], head, tail);
+        }
+        assert!(held(&store) <= head + tail.max(HOT_RING), "more memory than a hot stream may take");
+        store.cool();
+        assert!(held(&store) <= head + tail, "more memory than allowed");
+        look_at_kept(&store, &NOISE[..total], head, tail);
+
+        store.shrink();
+        let gone = gap(total, head, tail);
+        assert_eq!(held(&store), total - gone.len(), "memory for bytes that never came");
+        look_at_kept(&store, &NOISE[..total], head, tail);
+        for cursor in [0, gone.start, gone.start + 1, gone.end, gone.end + 1, total, total + 1] {
+            look(&store, &NOISE[..total], &gone, cursor as u64, total + 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn a_lossless_store_keeps_what_nobody_has_read(
+        head in limit(),
+        tail in prop_oneof![limit(), 200_000..400_000_usize],
+        steps in steps(300_000),
+    ) {
+        let mut store = Store::new(head, tail, true);
+        let mut total = 0;
+        let mut cursors = [0_u64; 2];
+        let mut gone = 0..0;
+        let mut stalled = false;
+        let mut grown = false;
+        // How much unread it holds when it is full. Not promised, but always the same, and at least the tail.
+        let mut capacity = None;
+        for step in steps {
+            match step {
+                Step::Write(length) => {
+                    let length = length.min(NOISE.len() - total);
+                    let count = put(&mut store, false, &NOISE[total..total + length]);
+                    total += count;
+                    if count < length {
+                        let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
+                        let unread = total - read.max(head);
+                        assert!(unread > 0 && unread >= tail, "full of {unread} unread bytes");
+                        if !grown {
+                            assert_eq!(unread, *capacity.get_or_insert(unread));
+                        }
+                        let again = store.fill(false, |_| panic!("read without room"));
+                        assert_eq!(again.ok(), Some(Filled::Full));
+                        stalled = true;
+                    }
+                }
+                Step::Beyond(length) => {
+                    let length = length.min(NOISE.len() - total);
+                    assert_eq!(put(&mut store, true, &NOISE[total..total + length]), length);
+                    total += length;
+                    grown = true;
+                }
+                Step::Fail(kind) => {
+                    let before = store.total();
+                    fail(&mut store, kind);
+                    assert_eq!(store.total(), before);
+                    // It may have been the fill that found the store full.
+                    stalled |= store.fill(false, |_| Err(kind.into())).is_ok();
+                }
+                Step::Look(place, length) => {
+                    look(&store, &NOISE[..total], &gone, position(place, total), length);
+                }
+                Step::Follow(who, length) => {
+                    let found = store.find(cursors[who]);
+                    look(&store, &NOISE[..total], &gone, cursors[who], length);
+                    let count = store.copy(found.position, &mut vec![0; length]);
+                    cursors[who] = found.position + count as u64;
+                    let resumed = store.mark_read(cursors[who]);
+                    assert!(stalled || !resumed, "resumed without having stopped");
+                    let caught_up = cursors.contains(&(total as u64));
+                    assert!(resumed || !(stalled && caught_up), "everything was read");
+                    if resumed {
+                        stalled = false;
+                        let more = NOISE.len().min(total + 1);
+                        total += put(&mut store, false, &NOISE[total..more]);
+                        assert_eq!(total, more, "it said that there is room");
+                    }
+                }
+            }
+            assert_eq!(store.total(), total as u64);
+            look_at_kept(&store, &NOISE[..total], head, tail);
+
+            // What is gone grows, and only over bytes that were read and are not in head or tail.
+            let from = head.min(total);
+            let until = store.find(from as u64).position as usize;
+            let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
+            assert!(until >= gone.end, "dropped bytes came back");
+            assert!(until <= gap(total, head, tail).end.min(read).max(from), "dropped too early");
+            gone = from..until;
+            look(&store, &NOISE[..total], &gone, 0, total);
+            look(&store, &NOISE[..total], &gone, from as u64, total);
+        }
+        store.shrink();
+        look_at_kept(&store, &NOISE[..total], head, tail);
+        look(&store, &NOISE[..total], &gone, 0, total);
+        look(&store, &NOISE[..total], &gone, gone.end as u64, total);
+        assert_eq!(held(&store), total - gone.len());
+    }
+}
+
+#[test]
+fn a_silent_store_holds_no_memory() {
+    for lossless in [false, true] {
+        let mut store = Store::new(16 << 10, 16 << 10, lossless);
+        assert_eq!(held(&store), 0);
+        // Its end is found by a read into free pieces, which are given back.
+        assert_eq!(store.fill(false, |_| Ok(0)).ok(), Some(Filled::Bytes(0)));
+        store.shrink();
+        assert_eq!(held(&store), 0);
+        assert_eq!(store.total(), 0);
+    }
+}
+
+#[test]
+fn memory_grows_with_the_output() {
+    let limit = 1 << 20;
+    let mut store = Store::new(limit, limit, false);
+    for total in [1, 100, 5_000, limit, limit + 1, limit + 20_000] {
+        let written = store.total() as usize;
+        put(&mut store, false, &NOISE[written..total]);
+        assert!(held(&store) <= 2 * total + 2048, "at {total}");
+    }
+}
+
+#[test]
+fn one_read_fills_both_ends_of_the_ring() {
+    for lossless in [false, true] {
+        let mut store = Store::new(0, 300_000, lossless);
+        put(&mut store, false, &NOISE[..300_000]);
+        store.mark_read(300_000);
+        put(&mut store, false, &NOISE[300_000..300_100]);
+        store.mark_read(300_100);
+        let next = &NOISE[300_100..600_100];
+        let filled = store.fill(false, |pieces| Ok(scatter(pieces, next)));
+        assert_eq!(filled.ok(), Some(Filled::Bytes(300_000)));
+        look_at_kept(&store, &NOISE[..600_100], 0, 300_000);
+    }
+}
+
+#[test]
+fn limits_beyond_all_memory_cost_nothing() {
+    for lossless in [false, true] {
+        let mut store = Store::new(usize::MAX, usize::MAX, lossless);
+        put(&mut store, false, b"abc");
+        look(&store, b"abc", &(3..3), 0, 10);
+        look(&store, b"abc", &(3..3), u64::MAX, 10);
+        look_at_kept(&store, b"abc", usize::MAX, usize::MAX);
+        let mut store = Store::new(0, usize::MAX, lossless);
+        put(&mut store, false, &NOISE[..5000]);
+        look_at_kept(&store, &NOISE[..5000], 0, usize::MAX);
+        store.shrink();
+        look(&store, &NOISE[..5000], &(0..0), 0, 5000);
+    }
+}
+
+#[test]
+fn a_full_lossless_store_holds_head_and_ring_and_no_more() {
+    let (head, tail) = (1000, 300_000);
+    let mut store = Store::new(head, tail, true);
+    assert_eq!(put(&mut store, false, &NOISE[..1 << 20]), head + tail);
+    assert_eq!(held(&store), head + tail);
+    assert_eq!(
+        store.fill(false, |_| panic!("read without room")).ok(),
+        Some(Filled::Full)
+    );
+
+    // Reading the head frees nothing, reading one byte of the ring not enough to wake anybody for.
+    assert!(!store.mark_read(head as u64));
+    assert!(!store.mark_read(head as u64 + 1));
+    // A follower that is behind does not take back what another has read.
+    assert!(!store.mark_read(0));
+    assert!(store.mark_read((head + tail) as u64));
+    // Said once.
+    assert!(!store.mark_read((head + tail) as u64));
+    assert_eq!(
+        put(&mut store, false, &NOISE[head + tail..1 << 20]),
+        tail,
+        "it was empty"
+    );
+    look_at_kept(&store, &NOISE[..head + 2 * tail], head, tail);
+}
+
+#[test]
+fn what_is_left_at_the_end_is_kept_beyond_the_ring() {
+    let mut store = Store::new(10, 10, true);
+    let full = put(&mut store, false, &NOISE[..1 << 20]);
+    assert!(full < 1 << 20);
+    put(&mut store, true, &NOISE[full..1 << 20]);
+    look(&store, &NOISE[..1 << 20], &(10..10), 0, 1 << 20);
+    look_at_kept(&store, &NOISE[..1 << 20], 10, 10);
+}
+
+/// The last bytes of a process are taken with `beyond`, whatever kind its store is.
+#[test]
+fn only_a_lossless_store_grows_beyond_its_tail() {
+    for (head, tail) in [(0, 0), (1, 0), (100, 0), (0, 1), (0, 100), (100, 100)] {
+        let mut store = Store::new(head, tail, false);
+        put(&mut store, true, &NOISE[..5000]);
+        assert_eq!(store.total(), 5000);
+        let gone = gap(5000, head, tail);
+        look(&store, &NOISE[..5000], &gone, gone.start as u64, 5000);
+        store.cool();
+        assert!(held(&store) <= head + tail, "head {head}, tail {tail}");
+    }
+}
+
+/// How much a read may take now.
+fn room(store: &mut Store) -> usize {
+    let mut room = 0;
+    let filled = store.fill(false, |pieces| {
+        room = pieces.iter().map(|piece| piece.len()).sum();
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    assert!(filled.is_err());
+    room
+}
+
+#[test]
+fn a_hot_stream_is_read_in_larger_pieces_and_keeps_no_more() {
+    let (head, tail) = (100, 5_000);
+    let mut store = Store::new(head, tail, false);
+    let mut total = 0;
+    while total < 10_000 {
+        put(&mut store, false, &NOISE[total..total + 50]);
+        total += 50;
+    }
+    for length in [tail, HOT_RING, 1] {
+        let expected = if length == tail { tail } else { HOT_RING };
+        assert_eq!(room(&mut store), expected, "before {length}");
+        put(&mut store, false, &NOISE[total..total + length]);
+        total += length;
+        look(
+            &store,
+            &NOISE[..total],
+            &gap(total, head, tail),
+            head as u64,
+            total,
+        );
+        look_at_kept(&store, &NOISE[..total], head, tail);
+    }
+    store.cool();
+    assert_eq!(held(&store), head + tail);
+    look_at_kept(&store, &NOISE[..total], head, tail);
+    assert_eq!(room(&mut store), tail);
+}
+
+/// A read that claims more than there was room for is not believed.
+#[test]
+fn a_count_that_cannot_be_true_is_cut() {
+    for (head, tail, lossless) in [
+        (5, 5, false),
+        (0, 5, false),
+        (0, 0, false),
+        (5, 5, true),
+        (0, 5, true),
+    ] {
+        let mut store = Store::new(head, tail, lossless);
+        for _ in 0..3 {
+            store
+                .fill(false, |_| Ok(usize::MAX))
+                .expect("no error was given");
+            let found = store.find(0);
+            store.copy(found.position, &mut [0; 100]);
+            store.kept();
+        }
+    }
+}
