@@ -1,6 +1,6 @@
 /*
- * procmgr: starts shell commands for a host program, keeps a bounded picture of what each one printed, says exactly how
- * each one ended, and never leaves one behind.
+ * procmgr: starts shell commands for a host program, keeps a bounded picture of what each one printed,
+ * says exactly how each one ended, and never leaves one behind.
  *
  * Generated from the library's sources: do not edit.
  *
@@ -44,41 +44,160 @@
  *     }
  *
  *
+ * Contents
+ * --------
+ *
+ * Codes and versions:
+ *     mgr_strerror                      the meaning of a code
+ *     mgr_version                       the version of the library, as text
+ *     mgr_version_number                the version of the library, as a number
+ *
+ * Managers and scopes:
+ *     mgr_open                          opens a manager
+ *     mgr_scope                         a view of one owner's processes
+ *     mgr_instance                      the id of a manager
+ *     mgr_close                         ends everything
+ *     mgr_release                       gives the handle back
+ *     mgr_sweep_orphans                 ends the processes of hosts that have ended
+ *
+ * Options of a manager:
+ *     mgr_config_new                    makes a config with all defaults
+ *     mgr_config_free                   frees it
+ *     mgr_config_shell                  the shell that runs commands
+ *     mgr_config_directory              the default working directory
+ *     mgr_config_clear_environment      an empty base environment
+ *     mgr_config_variable               a variable of the base environment
+ *     mgr_config_owner_variable         the variable that holds the owner
+ *     mgr_config_start_method           how processes are started
+ *     mgr_config_head_bytes             bytes kept of the beginning of a stream
+ *     mgr_config_tail_bytes             bytes kept of the end of a stream
+ *     mgr_config_max_line_bytes         the longest line of a text
+ *     mgr_config_max_processes          how many processes may be live
+ *     mgr_config_max_ended              how many ended processes are kept
+ *     mgr_config_keep_ended_ms          how long they are kept
+ *     mgr_config_keep_keyed_ms          how long they are kept, if started with a key
+ *     mgr_config_stop_grace_ms          from TERM to KILL for a time limit and a cancel
+ *     mgr_config_close_grace_ms         from TERM to KILL for a close
+ *
+ * Requests:
+ *     mgr_request_new                   a command for the shell
+ *     mgr_request_new_program           a program without a shell
+ *     mgr_request_free                  frees it
+ *     mgr_request_argument              adds an argument
+ *     mgr_request_directory             the working directory
+ *     mgr_request_variable              an environment variable
+ *     mgr_request_owner                 the owner
+ *     mgr_request_background            a mark that is reported
+ *     mgr_request_time_limit_ms         when the process is ended
+ *     mgr_request_separate_streams      standard error as a stream of its own
+ *     mgr_request_lossless              no unread byte is dropped
+ *     mgr_request_key                   makes the start idempotent
+ *     mgr_request_id                    the id of the process
+ *     mgr_request_start_timeout_ms      how long to wait for another start of the key
+ *
+ * Starting:
+ *     mgr_start                         starts a process
+ *
+ * Keys of idempotent starts:
+ *     mgr_cancel                        makes sure that the process of a key does not run
+ *     mgr_find                          the process of a key
+ *     mgr_forget                        drops an ended process and its key
+ *     mgr_forget_key                    removes the record of a key
+ *
+ * The state of processes:
+ *     mgr_list                          all of them
+ *     mgr_inspect                       one of them
+ *     mgr_wait                          waits for the end
+ *     mgr_command                       the command
+ *     mgr_directory                     the working directory
+ *     mgr_owner                         the owner
+ *
+ * Output:
+ *     mgr_read                          the bytes of a stream, from a cursor on
+ *     mgr_output                        a text of bounded size
+ *
+ * Signals and stopping:
+ *     mgr_signal                        sends a signal
+ *     mgr_stop                          ends a process and what it left behind
+ *     mgr_stop_begin                    the same, without waiting
+ *
+ * Events:
+ *     mgr_events_open                   subscribes
+ *     mgr_events_release                ends the subscription
+ *     mgr_events_next                   takes the next event
+ *     mgr_events_descriptor             a descriptor for poll or epoll
+ *     mgr_events_watch                  requests an event when there is output
+ *
+ *
+ * Words
+ * -----
+ *
+ * host      The program that loads this library.
+ * manager   A registry of processes. It is opened and closed by the host.
+ * owner     A text that the host tags processes with: a chat, a tenant, a job.
+ * scope     A view of a manager that is limited to one owner.
+ * request   A description of what to start.
+ * process   A command that was started: its leader and everything that the leader has started.
+ * leader    The process that runs the command itself. It leads a process group.
+ * survivor  A member of a process that is there after its leader has ended.
+ * ended     Of a process: its leader has ended, and everything that the leader wrote can be read.
+ * dropped   Of an ended process: it is not kept any more. mgr_config_keep_ended_ms and
+ *           mgr_config_max_ended say when.
+ * stream    The output of a process: standard output, with or without standard error.
+ * cursor    A position in a stream: the number of bytes before it.
+ * key       Bytes that make a start idempotent: of all starts with one key, one starts a process.
+ *
+ *
  * Results
  * -------
  *
- * Every function but mgr_strerror, mgr_version and mgr_version_number returns an int32_t: MGR_OK (0), a positive code for
- * an outcome that is no error, or a negative one for an error. After an error errno holds the operating system's error,
- * or 0 where it had no part in it. Results go out through pointers, which may be NULL where a result is not wanted; after
- * an error they are left as they were unless the function says otherwise.
+ * Every function but mgr_strerror, mgr_version and mgr_version_number returns an int32_t: MGR_OK (0), a
+ * positive code for an outcome that is not an error, or a negative code for an error. After an error,
+ * errno holds the error of the operating system, or 0 if there was none. Results are written through
+ * pointers, which can be NULL where the function says so. After an error, nothing is written through them
+ * unless the function says otherwise.
+ *
+ * "Returns" lists the codes of a function. A code without an explanation has the meaning that is given at
+ * its definition. Each of these functions can also return MGR_ERR_FORKED and MGR_ERR_PANIC, which are not
+ * repeated.
+ *
  *
  * Handles and memory
  * ------------------
  *
- * Handles are numbers. 0 is never one, and no number is used twice, so that a handle that was given back, or was never
- * one, is answered with MGR_ERR_HANDLE and does no harm. Each kind has a function that gives it back: mgr_release,
- * mgr_config_free, mgr_request_free, mgr_events_release. All other memory is the caller's: nothing that the library
- * allocates has to be freed, nothing that is passed in is kept. Structs that receive results begin with struct_size, which
- * the caller sets to the struct's size; the library never writes past it, and takes a size from a later version of this
- * header. A buffer that is too small is answered with MGR_ERR_BUFFER and the length that is needed.
+ * A handle is a number. 0 is never a handle, and no number is used twice. Use of a handle after its
+ * release is therefore safe: it returns MGR_ERR_HANDLE. Each kind of handle has a function that gives it
+ * back: mgr_release, mgr_config_free, mgr_request_free, mgr_events_release.
  *
- * Text is bytes that end with a NUL; it need not be UTF-8. Times are milliseconds: a negative timeout waits for ever, and 0
- * does not wait. Positions and counts of bytes are 64 bits wide.
+ * All other memory belongs to the caller. The library returns no memory that has to be freed, and keeps
+ * no pointer after a call: what it needs, it copies. A struct that receives results begins with
+ * struct_size. The caller sets it to the size of the struct before the call; the library never writes
+ * past it. So a program can be built with another version of this header than that of the library. If
+ * struct_size is too small or not set, the function returns MGR_ERR_INVALID. If a buffer is too small,
+ * the function returns MGR_ERR_BUFFER and reports the length that is needed.
+ *
+ * A text parameter ends with a NUL and need not be UTF-8. A process is named by its id, as mgr_start
+ * reports it. A text that is no id names no process: the function returns MGR_ERR_NOT_FOUND. Times are in
+ * milliseconds unless the name says otherwise. Positions and counts of bytes have 64 bits.
+ *
  *
  * Threads, signals, fork
  * ----------------------
  *
- * Every function may be called from any thread at any time, on the same handle too, while another thread closes it. A call
- * that waits says what ends the waiting; closing the manager always does. The library has threads of its own, two for
- * each live process, which block every signal and never call back into the host. It installs no signal handler, waits for
- * no child but its own, and changes neither environment, directory, limits nor signal masks of the host. In a forked copy
- * of the host every call answers MGR_ERR_FORKED.
+ * Every function can be called from any thread at any time, also on the same handle and while another
+ * thread closes it. A function that blocks says what ends the wait. Closing the manager always does.
+ *
+ * The library has threads of its own, two for each live process. They block all signals and never call
+ * into the host. The library installs no signal handler, waits for no child but its own, and does not
+ * change the environment, the working directory, the limits or the signal masks of the host. In a forked
+ * copy of the host, every call returns MGR_ERR_FORKED.
+ *
  *
  * Versions
  * --------
  *
- * Within a major version functions and struct fields are added and never changed. MGR_VERSION_NUMBER is the version of
- * this header, mgr_version_number() that of the library that runs.
+ * Within a major version, functions and struct fields are added and never changed. MGR_VERSION_NUMBER is
+ * the version of this header, mgr_version_number() that of the library that is loaded.
  */
 
 #ifndef PROCMGR_H
@@ -87,47 +206,135 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version of this header. */
+/** The version of this header, as text. */
 #define MGR_VERSION "0.1.0"
 
 
-/** Standard output; standard error too, unless the streams are separate. */
+/** Success. */
+#define MGR_OK 0
+
+/** mgr_start: the key was started before; id names that process. */
+#define MGR_ATTACHED 1
+
+/** The timeout passed first. Results hold the present state. */
+#define MGR_TIMEOUT 2
+
+/** mgr_read: the stream has ended; no byte will ever follow the cursor. */
+#define MGR_EOF 3
+
+/**
+ * mgr_read with MGR_READ_UNTIL_END: the process has ended and everything that it wrote was read. Processes
+ * that it left behind may still write.
+ */
+#define MGR_ENDED 4
+
+/** An argument is invalid. */
+#define MGR_ERR_INVALID -1
+
+/** There is no such handle: it was never made, was released, or is of another kind. */
+#define MGR_ERR_HANDLE -2
+
+/** The manager is closed. */
+#define MGR_ERR_CLOSED -3
+
+/** There is no such process or key, or it has another owner than the scope. */
+#define MGR_ERR_NOT_FOUND -4
+
+/** The process has ended and nothing of it is left. */
+#define MGR_ERR_NOT_RUNNING -5
+
+/** The command could not be started. */
+#define MGR_ERR_SPAWN -6
+
+/** A configured limit is reached. */
+#define MGR_ERR_LIMIT -7
+
+/** The key belongs to a different request. */
+#define MGR_ERR_CONFLICT -8
+
+/** The key was canceled before it was started. */
+#define MGR_ERR_CANCELED -9
+
+/** The process was started with a key, has ended and was dropped. */
+#define MGR_ERR_EXPIRED -10
+
+/** The buffer is too small. The length that is needed is reported. */
+#define MGR_ERR_BUFFER -11
+
+/** The operating system refused; see errno. */
+#define MGR_ERR_IO -12
+
+/** The function was called in a forked copy of the host. */
+#define MGR_ERR_FORKED -13
+
+/** Not supported on this system. */
+#define MGR_ERR_UNSUPPORTED -14
+
+/** A defect in procmgr. The manager stays usable. */
+#define MGR_ERR_PANIC -15
+
+/** Step of mgr_error: no step of a start failed. */
+#define MGR_STEP_NONE 0
+
+/** Step of mgr_error: getting the threads of the process failed. */
+#define MGR_STEP_THREAD 1
+
+/** Step of mgr_error: making the pipes failed. */
+#define MGR_STEP_PIPE 2
+
+/** Step of mgr_error: making the process failed. */
+#define MGR_STEP_PROCESS 3
+
+/** Step of mgr_error: entering the working directory failed. */
+#define MGR_STEP_DIRECTORY 4
+
+/** Step of mgr_error: executing the program failed. */
+#define MGR_STEP_EXECUTE 5
+
+/** The version of this header as a number: major * 1,000,000 + minor * 1,000 + patch. */
+#define MGR_VERSION_NUMBER 1000
+
+/** Stream: standard output, and standard error unless the streams are separate. */
 #define MGR_STDOUT 0
 
-/** Standard error, if the streams are separate. */
+/** Stream: standard error, if the streams are separate. */
 #define MGR_STDERR 1
 
 /**
- * Added to the stream in mgr_read: a chunk never ends inside a UTF-8 character, unless the stream has ended there. The
- * buffer must hold at least 4 bytes.
+ * Added to the stream in mgr_read: the bytes never end inside a UTF-8 character, unless the stream has
+ * ended there. The buffer must hold at least 4 bytes.
  */
 #define MGR_READ_WHOLE_CHARACTERS 256
 
 /**
- * Added to the stream in mgr_read: answer MGR_ENDED, instead of waiting on, once the process has ended and all that it
- * had written was read, even though something that it left behind may still write.
+ * Added to the stream in mgr_read: return MGR_ENDED when the process has ended and everything that it
+ * wrote was read, although processes that it left behind may still write. Without it, mgr_read waits
+ * for these.
  */
 #define MGR_READ_UNTIL_END 512
 
 /** State: the leader has not ended. */
 #define MGR_RUNNING 0
 
-/** State: the leader ended by itself; see exit_code. */
+/** State: the leader has exited; see exit_code. */
 #define MGR_EXITED 1
 
-/** State: a signal ended the leader; see signal. */
+/** State: a signal has ended the leader; see signal. */
 #define MGR_SIGNALED 2
 
-/** State: the leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD. */
+/** State: the leader has ended, and how is unknown, because the host has reaped it or ignores SIGCHLD. */
 #define MGR_LOST 3
 
-/** State, of mgr_cancel only: the key has started nothing, and never will. */
+/** State, only from mgr_cancel: the key has not started a process, and will not. */
 #define MGR_NEVER_STARTED 4
 
-/** State, of mgr_cancel only: the key is still being started, and what comes of it will be ended. */
+/**
+ * State, only from mgr_cancel: the key is still being started. The process will be ended if the start
+ * succeeds.
+ */
 #define MGR_STARTING 5
 
-/** Ended by: nobody asked for it, or it has not ended. */
+/** Ended by: no call of this library; or it has not ended. */
 #define MGR_BY_NOBODY 0
 
 /** Ended by: mgr_signal. */
@@ -145,133 +352,52 @@
 /** Ended by: mgr_close or mgr_release. */
 #define MGR_BY_CLOSE 5
 
-/** Start method: the best that the system has. */
+/** Start method: the best one that the system has. */
 #define MGR_START_AUTOMATIC 0
 
-/** Start method: a posix_spawn that cleans what a child must not inherit, and never forks. */
+/** Start method: posix_spawn, with everything reset that a child must not inherit. Never forks the host. */
 #define MGR_START_POSIX_SPAWN 1
 
-/** Start method: Rust's standard library, which forks when the host has something that a child must not inherit. */
+/** Start method: Rust's standard library. Forks the host if it has something that a child must not inherit. */
 #define MGR_START_STD 2
 
-/** The grace period between TERM and KILL that mgr_stop is usually called with, in milliseconds. */
+/** The usual grace period of mgr_stop between TERM and KILL, in milliseconds. */
 #define MGR_STOP_GRACE_MS 5000
 
 /** Event: the process was started. */
 #define MGR_EVENT_STARTED 1
 
-/** Event: its leader has ended, and all that it wrote can be read. */
+/** Event: the leader has ended, and everything that the leader wrote can be read. */
 #define MGR_EVENT_ENDED 2
 
-/** Event: nobody will write to any of its streams any more. */
+/** Event: all streams of the process have ended: no process can write to them any more. */
 #define MGR_EVENT_OUTPUT_CLOSED 3
 
-/** Event: what mgr_events_watch asked for: there is something to read past the cursor, or nothing more will come for now. */
+/**
+ * Event: of mgr_events_watch: there is a byte past the cursor, the process has ended, or the stream has
+ * ended.
+ */
 #define MGR_EVENT_READABLE 4
 
-/** Event: what mgr_stop_begin began is over. */
+/** Event: a stop that mgr_stop_begin has begun is over. */
 #define MGR_EVENT_STOPPED 5
 
-/** Event: the queue was full, and some events were dropped. Look at everything once. */
+/** Event: events were dropped because the queue was full. Query the state of every process once. */
 #define MGR_EVENT_MISSED 6
 
-/** Done. */
-#define MGR_OK 0
-
-/** `mgr_start`: the key had been started before; `id` names that process. */
-#define MGR_ATTACHED 1
-
-/** The time ended first; outputs hold the present state. */
-#define MGR_TIMEOUT 2
-
-/** `mgr_read`: nothing will ever follow this cursor. */
-#define MGR_EOF 3
-
-/**
- * `mgr_read` with MGR_READ_UNTIL_END: the process has ended and all that it wrote was read; something that it left
- * behind may still write.
- */
-#define MGR_ENDED 4
-
-/** An argument is not acceptable. */
-#define MGR_ERR_INVALID -1
-
-/** No such handle: never made, released, or of another kind. */
-#define MGR_ERR_HANDLE -2
-
-/** The manager is closed. */
-#define MGR_ERR_CLOSED -3
-
-/** No such process or key here. */
-#define MGR_ERR_NOT_FOUND -4
-
-/** The process has ended and nothing of it is left. */
-#define MGR_ERR_NOT_RUNNING -5
-
-/** The command could not be started. */
-#define MGR_ERR_SPAWN -6
-
-/** A configured limit is reached. */
-#define MGR_ERR_LIMIT -7
-
-/** The key belongs to a different request. */
-#define MGR_ERR_CONFLICT -8
-
-/** The key was canceled before it started. */
-#define MGR_ERR_CANCELED -9
-
-/** The process is known and its output is gone. */
-#define MGR_ERR_EXPIRED -10
-
-/** The buffer is too small; the needed length is reported. */
-#define MGR_ERR_BUFFER -11
-
-/** The operating system refused; see `errno`. */
-#define MGR_ERR_IO -12
-
-/** Called in a forked copy of the host. */
-#define MGR_ERR_FORKED -13
-
-/** Not on this platform. */
-#define MGR_ERR_UNSUPPORTED -14
-
-/** A defect in procmgr; the manager stays usable. */
-#define MGR_ERR_PANIC -15
-
-/** `mgr_error`: no step of a start failed. */
-#define MGR_STEP_NONE 0
-
-/** `mgr_error`: getting the threads of the process failed. */
-#define MGR_STEP_THREAD 1
-
-/** `mgr_error`: making the pipes failed. */
-#define MGR_STEP_PIPE 2
-
-/** `mgr_error`: making the process failed. */
-#define MGR_STEP_PROCESS 3
-
-/** `mgr_error`: entering the working directory failed. */
-#define MGR_STEP_DIRECTORY 4
-
-/** `mgr_error`: executing the program failed. */
-#define MGR_STEP_EXECUTE 5
-
-/** The version of this header as a number: major * 1,000,000 + minor * 1,000 + patch. */
-#define MGR_VERSION_NUMBER 1000
-
-/** Options for mgr_open. */
+/** The handle of a config: options for mgr_open. */
 typedef uint64_t mgr_config_t;
 
-/** A manager or a scope. 0 is never valid, and a number is never used again. */
+/** The handle of a manager or a scope. 0 is never valid. */
 typedef uint64_t mgr_t;
 
 /** The id of a process: a UUID of 36 characters and a NUL. */
 typedef struct mgr_id {
-    /** The text, for every function that takes an id. */
+    /** The text. Functions that take an id take this. */
     char text[37];
 } mgr_id;
 
-/** What to start. */
+/** The handle of a request: what to start. */
 typedef uint64_t mgr_request_t;
 
 /** Why a start failed. Set struct_size before the call. */
@@ -282,54 +408,63 @@ typedef struct mgr_error {
     int32_t code;
     /** The operating system's error number (errno), or 0. */
     int32_t os_error;
-    /** The step of the start that failed: MGR_STEP_NONE or one of its neighbours. */
+    /** The step of the start that failed: one of MGR_STEP_*. */
     int32_t step;
-    /** What went wrong, in one line that names the offender; ends with a NUL, and is cut if it does not fit. */
+    /** The error in one line that names what is wrong. Ends with a NUL; cut if it does not fit. */
     char message[500];
 } mgr_error;
 
-/** Where a process stands. Set struct_size to sizeof(mgr_process) before each call that fills one. */
+/** The state of a process. Set struct_size before the call. */
 typedef struct mgr_process {
     /** sizeof(mgr_process), set by the caller. No more than this is written. */
     size_t struct_size;
     /** The id. */
     struct mgr_id id;
     /**
-     * The pid of the leader, which is the number of its process group. Once the leader has ended the number may be
-     * another process's.
+     * The pid of the leader, which is also its process group. Once the leader has ended, an unrelated
+     * process may have this number.
      */
     int32_t pid;
-    /** MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or MGR_STARTING. */
+    /**
+     * MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or
+     * MGR_STARTING.
+     */
     int32_t state;
     /** The exit code; -1 unless the state is MGR_EXITED. */
     int32_t exit_code;
     /** The signal that ended the leader; 0 unless the state is MGR_SIGNALED. */
     int32_t signal;
-    /** 1 if it left a core dump. */
+    /** 1 if the leader has left a core dump. */
     int32_t core_dumped;
-    /** Who asked for the end: one of MGR_BY_NOBODY and its neighbours. */
+    /** What has ended the process: one of MGR_BY_*. */
     int32_t ended_by;
-    /** 1 if the request said that nobody waits for it. */
+    /** 1 if the request marked it as a background process. */
     int32_t background;
-    /** 1 while somebody may still write to the output: the leader, or something that it left behind. */
+    /** 1 while the leader, or a process that it left behind, can still write to the output. */
     int32_t output_open;
-    /** When it was started: milliseconds of Unix time. */
+    /** The time of the start: milliseconds of Unix time. */
     int64_t started_at_ms;
-    /** When it ended: milliseconds of Unix time, 0 while it runs. */
+    /** The time of the end: milliseconds of Unix time, 0 while it runs. */
     int64_t ended_at_ms;
-    /** How long it has run, or did, by a clock that is never set: microseconds. */
+    /** How long it has run, by the monotonic clock: microseconds. */
     int64_t duration_us;
-    /** Bytes of output so far, all streams together, kept or not. */
+    /** Bytes of output so far: of all streams together, kept or dropped. */
     uint64_t output_bytes;
-    /** CPU time of the leader, and of the children that it waited for, in user mode: microseconds, 0 while it runs. */
+    /**
+     * CPU time in user mode, of the leader and the children that it has waited for: microseconds, 0
+     * while it runs.
+     */
     int64_t user_us;
-    /** The same in the kernel. */
+    /** CPU time in the kernel, of the same: microseconds, 0 while it runs. */
     int64_t system_us;
-    /** Peak resident memory of the leader, or of the largest child that it waited for: KiB, 0 while it runs. */
+    /**
+     * Peak resident memory of the leader, or of the largest child that it has waited for: KiB, 0 while
+     * it runs.
+     */
     uint64_t max_rss_kib;
 } mgr_process;
 
-/** How the text of mgr_output and the output that it was made from differ. Set struct_size before the call. */
+/** How much of the output the text of mgr_output shows. Set struct_size before the call. */
 typedef struct mgr_truncation {
     /** sizeof(mgr_truncation), set by the caller. No more than this is written. */
     size_t struct_size;
@@ -339,24 +474,24 @@ typedef struct mgr_truncation {
     uint64_t original_bytes;
     /** Bytes of the text. */
     uint64_t retained_bytes;
-    /** Bytes of the output that the text does not show: those between beginning and end and those cut from long lines. */
+    /** Bytes of the output that the text does not show: between beginning and end, and cut from long lines. */
     uint64_t omitted_bytes;
 } mgr_truncation;
 
-/** A subscription to events. */
+/** The handle of a subscription to events. */
 typedef uint64_t mgr_events_t;
 
-/** Something that happened. Set struct_size before the call. */
+/** An event. Set struct_size before the call. */
 typedef struct mgr_event {
     /** sizeof(mgr_event), set by the caller. No more than this is written. */
     size_t struct_size;
-    /** MGR_EVENT_STARTED or one of its neighbours. */
+    /** One of MGR_EVENT_*. */
     int32_t kind;
-    /** The stream of MGR_EVENT_READABLE: MGR_STDOUT or MGR_STDERR. */
+    /** Of MGR_EVENT_READABLE, the stream: MGR_STDOUT or MGR_STDERR. */
     int32_t stream;
-    /** How many events were dropped, of MGR_EVENT_MISSED. */
+    /** Of MGR_EVENT_MISSED, the number of events that were dropped. */
     uint64_t missed;
-    /** The process; empty for MGR_EVENT_MISSED. */
+    /** The id of the process; empty for MGR_EVENT_MISSED. */
     struct mgr_id id;
 } mgr_event;
 
@@ -364,401 +499,686 @@ typedef struct mgr_event {
 extern "C" {
 #endif // __cplusplus
 
+/*
+ * Codes and versions
+ * ------------------
+ */
+
 /**
- * The meaning of a code in one line of English. Never NULL, also for a code that does not exist; the text lives as long
- * as the library. Does not block, and works in a forked copy of the host.
+ * Returns the meaning of a code in one line of English.
+ *
+ * Returns: a text that lives as long as the library; never NULL, also for a code that does not exist.
+ * Blocks: no. Works in a forked copy of the host.
  */
 const char *mgr_strerror(int32_t code);
 
 /**
- * The version of the library that runs, such as "0.1.0". Compare it with MGR_VERSION, the version of the header. The
- * text lives as long as the library.
+ * Returns the version of the library that is loaded, such as "0.1.0". MGR_VERSION is the version of this
+ * header.
+ *
+ * Returns: a text that lives as long as the library; never NULL.
+ * Blocks: no. Works in a forked copy of the host.
  */
 const char *mgr_version(void);
 
 /**
- * The version of the library that runs as a number: major * 1,000,000 + minor * 1,000 + patch. Compare it with
- * MGR_VERSION_NUMBER.
+ * Returns the version of the library that is loaded as a number: major * 1,000,000 + minor * 1,000 +
+ * patch. MGR_VERSION_NUMBER is that of this header.
+ *
+ * Returns: the number.
+ * Blocks: no. Works in a forked copy of the host.
  */
 int32_t mgr_version_number(void);
 
-/**
- * Opens a manager: a registry of processes, with threads of its own.
- *
- * config: options, or 0 for all defaults.
- * manager: receives the handle; give it back with mgr_release.
- *
- * MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
- * MGR_ERR_IO if there is no thread or no descriptor to be had (it holds two until it is closed). Does not block.
+/*
+ * Managers and scopes
+ * -------------------
  */
-int32_t mgr_open(mgr_config_t config,
-                 mgr_t *manager);
 
 /**
- * Makes a view of a manager that sees, starts and ends only one owner's processes. Every function that takes a manager
- * takes a scope. A scope of a scope must be of the same owner.
+ * Opens a manager: a registry of processes. It has one thread and two descriptors of its own until it is
+ * closed.
  *
- * owner: any bytes but none; copied.
- * scope: receives the handle; give it back with mgr_release, which leaves the processes alone.
+ * Parameters:
+ * - config: a config handle, or 0 for all defaults. The manager copies the options.
+ * - manager: receives the handle. Release it with mgr_release.
  *
- * MGR_OK; MGR_ERR_INVALID if an argument is NULL, or the owner empty or another scope's; MGR_ERR_HANDLE;
- * MGR_ERR_CLOSED. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: manager is NULL, or an option is out of range.
+ * - MGR_ERR_HANDLE: config is neither 0 nor a config handle.
+ * - MGR_ERR_IO: out of threads or file descriptors.
+ *
+ * Blocks: no.
  */
-int32_t mgr_scope(mgr_t manager,
-                  const char *owner,
-                  mgr_t *scope);
+int32_t mgr_open(mgr_config_t config, mgr_t *manager);
 
 /**
- * The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
- * another instance".
+ * Makes a scope: a view of a manager that sees, starts and ends only the processes of one owner. Every
+ * function that takes a manager takes a scope too. A scope of a scope must have the same owner.
  *
- * instance: receives it.
+ * Parameters:
+ * - owner: the owner; not empty, any bytes; copied.
+ * - scope: receives the handle. Release it with mgr_release, which leaves the processes alone.
  *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: an argument is NULL, the owner is empty, or manager is a scope of another owner.
+ * - MGR_ERR_HANDLE
+ * - MGR_ERR_CLOSED
+ *
+ * Blocks: no.
  */
-int32_t mgr_instance(mgr_t manager,
-                     struct mgr_id *instance);
+int32_t mgr_scope(mgr_t manager, const char *owner, mgr_t *scope);
 
 /**
- * Refuses new starts, ends every process that the manager or scope sees, with everything that these left behind, and
- * waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
- * until the handle is released. Closing again changes nothing.
+ * Reports the id of a manager, which is different for each manager that is opened. With it, a caller can
+ * tell a key that was never started here from one that was started by another manager. A scope has the id
+ * of its manager.
  *
- * MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
- * process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
- * tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
+ * Parameters:
+ * - instance: receives the id.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: instance is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
+ */
+int32_t mgr_instance(mgr_t manager, struct mgr_id *instance);
+
+/**
+ * Ends all processes that the manager or scope sees, with everything that they left behind, and waits
+ * until they have ended. New starts are refused. Other calls that wait for these processes return. Ended
+ * processes can still be read, until the handle is released. Closing again changes nothing.
+ *
+ * Returns:
+ * - MGR_OK: nothing is left.
+ * - MGR_ERR_HANDLE
+ * - MGR_ERR_IO: a process has not ended 10 seconds after KILL; or processes that left their process group
+ *   cannot be searched for, because /proc is not mounted or the system is out of file descriptors. Closing
+ *   again tries again.
+ *
+ * Blocks: until starts under way have finished; then up to the manager's close grace (default 0) and until
+ * the kernel has ended the processes.
  */
 int32_t mgr_close(mgr_t manager);
 
 /**
- * Gives the handle of a manager or scope back. Of a manager this closes it first, as mgr_close does; of a scope it
- * leaves the processes alone. Calls that are under way in other threads end as they would have.
+ * Gives back the handle of a manager or scope. A manager is closed first, as by mgr_close. Of a scope, the
+ * processes are left alone. Calls that are under way in other threads go on.
  *
- * MGR_OK; MGR_ERR_HANDLE. Blocks as mgr_close does for a manager, and not for a scope.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ * - MGR_ERR_IO: as for mgr_close. The handle is released all the same.
+ *
+ * Blocks: as mgr_close for a manager; not for a scope.
  */
 int32_t mgr_release(mgr_t manager);
 
 /**
- * Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
- * lives. For a program that was killed and starts again.
+ * Ends the processes of hosts that have ended, whichever manager of theirs has started them. For a program
+ * that was killed and starts again. Processes of a running host, and of hosts in other pid namespaces, are
+ * left alone.
  *
- * count: receives how many processes were ended; may be NULL.
+ * Parameters:
+ * - count: receives the number of processes that were ended; may be NULL.
  *
- * MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
- * Blocks for as long as the kernel takes to end them.
+ * Returns:
+ * - MGR_OK: nothing is left.
+ * - MGR_ERR_IO: some have not ended after 10 seconds, or /proc cannot be read.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: until they have ended, at most 10 seconds.
  */
-int32_t mgr_sweep_orphans(mgr_t manager,
-                          size_t *count);
+int32_t mgr_sweep_orphans(mgr_t manager, size_t *count);
+
+/*
+ * Options of a manager
+ * --------------------
+ */
 
 /**
- * Makes options for mgr_open, all at their defaults. Options may be used for any number of managers, and be changed or
- * freed after mgr_open without changing a manager that is open.
+ * Makes a config: options for mgr_open, all at their defaults. A config can be used for any number of
+ * managers. Changing or freeing it does not affect managers that are open.
  *
- * config: receives the handle; give it back with mgr_config_free.
+ * Parameters:
+ * - config: receives the handle. Free it with mgr_config_free.
  *
- * MGR_OK; MGR_ERR_INVALID if config is NULL. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: config is NULL.
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_new(mgr_config_t *config);
 
 /**
- * Gives options back. Managers opened with them keep them.
+ * Frees a config.
  *
- * MGR_OK; MGR_ERR_HANDLE if these are no options. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_free(mgr_config_t config);
 
 /**
- * The shell that runs commands, as SHELL -c COMMAND. Default: /bin/sh.
+ * Sets the shell that runs commands, as SHELL -c COMMAND. Default: /bin/sh.
  *
- * MGR_OK; MGR_ERR_INVALID if shell is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - shell: the path of the shell; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: shell is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_shell(mgr_config_t config, const char *shell);
 
 /**
- * Where requests without a directory run, if it is a directory then; else in the home directory ($HOME, then the
- * password database), else in the host's own. Default: none.
+ * Sets the working directory of processes whose request names none. If it is not a directory when a
+ * process is started, the process runs in the home directory ($HOME of the host, then the password
+ * database), else in the host's working directory. Default: none.
  *
- * MGR_OK; MGR_ERR_INVALID if directory is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - directory: the path; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: directory is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_directory(mgr_config_t config,
-                             const char *directory);
+int32_t mgr_config_directory(mgr_config_t config, const char *directory);
 
 /**
- * Starts processes with an environment of their own instead of the host's: empty at first, and filled by
- * mgr_config_variable. Default: the host's environment as it is when the manager is opened. What the host changes in its
- * own environment after that does not reach its processes; mgr_request_variable does.
+ * Makes the base environment of processes empty. Fill it with mgr_config_variable. Default: a copy of the
+ * host's environment, taken when the manager is opened. Later changes of the host's environment do not
+ * reach its processes; use mgr_request_variable for those.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_clear_environment(mgr_config_t config);
 
 /**
- * Sets a variable of the environment that processes are started with instead of the host's. The first call takes the
- * host's environment as it is then, unless mgr_config_clear_environment was called before.
+ * Sets a variable in the base environment of processes. The first call copies the host's environment,
+ * unless mgr_config_clear_environment was called before.
  *
- * MGR_OK; MGR_ERR_INVALID if name or value is NULL; MGR_ERR_HANDLE. A name that cannot be one is refused by mgr_open.
- * The texts are copied. Does not block.
+ * Parameters:
+ * - name, value: the variable; copied. An invalid name is refused by mgr_open.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: name or value is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_variable(mgr_config_t config,
-                            const char *name,
-                            const char *value);
+int32_t mgr_config_variable(mgr_config_t config, const char *name, const char *value);
 
 /**
- * The variable in which a process finds its owner. Default: none.
+ * Sets the name of the environment variable that holds the owner of a process. Default: none.
  *
- * MGR_OK; MGR_ERR_INVALID if name is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - name: the name; copied. An invalid name is refused by mgr_open.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: name is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_owner_variable(mgr_config_t config, const char *name);
 
 /**
- * How processes are started, for those who must have one way: MGR_START_AUTOMATIC (the default), MGR_START_POSIX_SPAWN
- * (starts answer MGR_ERR_UNSUPPORTED where the C library cannot do it, as before glibc 2.34) or MGR_START_STD.
+ * Sets how processes are started. Most hosts keep the default, MGR_START_AUTOMATIC.
  *
- * MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - method: one of MGR_START_*. With MGR_START_POSIX_SPAWN, mgr_start returns MGR_ERR_UNSUPPORTED if the C
+ *   library lacks what is needed, as before glibc 2.34.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: there is no such method.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_start_method(mgr_config_t config,
-                                int32_t method);
+int32_t mgr_config_start_method(mgr_config_t config, int32_t method);
 
 /**
- * How many bytes at the beginning of each stream are kept, up to 1 GiB. Default: 16,384.
+ * Sets how many bytes of the beginning of each stream are kept. Default: 16,384.
  *
- * MGR_OK; MGR_ERR_HANDLE. A number out of range is refused by mgr_open. Does not block.
+ * Parameters:
+ * - bytes: up to 1 GiB. A number out of range is refused by mgr_open.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_head_bytes(mgr_config_t config, size_t bytes);
 
 /**
- * How many bytes at the end of each stream are kept, from 1 to 1 GiB. Default: 16,384.
+ * Sets how many bytes of the end of each stream are kept. Default: 16,384.
  *
- * MGR_OK; MGR_ERR_HANDLE. A number out of range is refused by mgr_open. Does not block.
+ * Parameters:
+ * - bytes: 1 to 1 GiB. A number out of range is refused by mgr_open.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_tail_bytes(mgr_config_t config, size_t bytes);
 
 /**
- * The longest line in the text of mgr_output, in bytes; 0 for no limit. Default: 2,048.
+ * Sets the length of the longest line in the text of mgr_output. Longer lines are cut. Default: 2,048.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - bytes: the length in bytes; 0 is no limit.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_max_line_bytes(mgr_config_t config, size_t bytes);
 
 /**
- * How many processes may live at once; one lives while its leader runs or its output is open. Default: 1,024.
+ * Sets how many processes may be live at the same time. A process is live until its leader and its output
+ * have ended. Default: 1,024.
  *
- * MGR_OK; MGR_ERR_HANDLE. Zero is refused by mgr_open. Does not block.
+ * Parameters:
+ * - count: at least 1. 0 is refused by mgr_open.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_max_processes(mgr_config_t config, size_t count);
 
 /**
- * How many ended processes are kept; the oldest are dropped first. Default: 1,024.
+ * Sets how many ended processes are kept. The oldest are dropped first. Default: 1,024.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - count: any number.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_max_ended(mgr_config_t config, size_t count);
 
 /**
- * How long an ended process is kept, in milliseconds; negative is for ever. Default: 300,000 (5 minutes).
+ * Sets how long an ended process is kept, from the end of its leader or, if that is later, of its output.
+ * Then it is dropped. Default: 300,000 (5 minutes).
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - time_ms: milliseconds; negative is without a limit.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_config_keep_ended_ms(mgr_config_t config, int64_t time_ms);
 
 /**
- * How long an ended process that was started with a key is kept, in milliseconds; negative is for ever. What its key has
- * started, and how that ended, is remembered after that. Default: 3,600,000 (1 hour).
+ * Sets how long an ended process that was started with a key is kept. After that, its output is dropped;
+ * its key and its final state are remembered. Default: 3,600,000 (1 hour).
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - time_ms: milliseconds; negative is without a limit.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_keep_keyed_ms(mgr_config_t config,
-                                 int64_t time_ms);
+int32_t mgr_config_keep_keyed_ms(mgr_config_t config, int64_t time_ms);
 
 /**
- * The time between TERM and KILL when the time limit of a request expires and when a key is canceled, in milliseconds; negative never sends KILL.
- * Default: 5,000.
+ * Sets the time between TERM and KILL for a process that has reached its time limit and for one whose key
+ * is canceled. Default: 5,000.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - grace_ms: milliseconds; with a negative number, KILL is never sent.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_stop_grace_ms(mgr_config_t config,
-                                 int64_t grace_ms);
+int32_t mgr_config_stop_grace_ms(mgr_config_t config, int64_t grace_ms);
 
 /**
- * The time between TERM and KILL when the manager or a scope is closed, in milliseconds; negative never sends KILL.
- * Default: 0, KILL at once.
+ * Sets the time between TERM and KILL when the manager or a scope is closed. Default: 0, which sends KILL
+ * at once.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - grace_ms: milliseconds; with a negative number, KILL is never sent.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_config_close_grace_ms(mgr_config_t config,
-                                  int64_t grace_ms);
+int32_t mgr_config_close_grace_ms(mgr_config_t config, int64_t grace_ms);
+
+/*
+ * Requests
+ * --------
+ */
 
 /**
  * Makes a request for a command that the manager's shell runs: SHELL -c COMMAND.
  *
- * A request is a description: it may be used for any number of starts, also by several threads, and be changed or freed
- * after a start without changing what was started. It is checked when it is started.
+ * A request describes what to start. It can be used for any number of starts, by several threads at the
+ * same time. Changing or freeing it does not affect processes that were started with it. It is checked by
+ * mgr_start.
  *
- * command: any bytes; copied.
- * request: receives the handle; give it back with mgr_request_free.
+ * Parameters:
+ * - command: the command; any bytes; copied.
+ * - request: receives the handle. Free it with mgr_request_free.
  *
- * MGR_OK; MGR_ERR_INVALID if an argument is NULL. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: an argument is NULL.
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_new(const char *command,
-                        mgr_request_t *request);
+int32_t mgr_request_new(const char *command, mgr_request_t *request);
 
 /**
- * Makes a request for a program that runs without a shell. A name without a slash is looked up in the PATH of the new
- * process. Its arguments are added with mgr_request_argument.
+ * Makes a request for a program that runs without a shell. Add its arguments with mgr_request_argument.
  *
- * program: any bytes; copied.
- * request: receives the handle; give it back with mgr_request_free.
+ * Parameters:
+ * - program: the program; any bytes; copied. A name without a slash is searched for in the PATH of the new
+ *   process.
+ * - request: receives the handle. Free it with mgr_request_free.
  *
- * MGR_OK; MGR_ERR_INVALID if an argument is NULL. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: an argument is NULL.
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_new_program(const char *program,
-                                mgr_request_t *request);
+int32_t mgr_request_new_program(const char *program, mgr_request_t *request);
 
 /**
- * Gives a request back. What was started with it goes on.
+ * Frees a request. Processes that were started with it go on.
  *
- * MGR_OK; MGR_ERR_HANDLE if this is no request. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_request_free(mgr_request_t request);
 
 /**
- * Adds an argument. For a shell command these are its positional parameters, the first one being $0.
+ * Adds an argument. Of a shell command, the arguments are the positional parameters; the first one is $0.
  *
- * MGR_OK; MGR_ERR_INVALID if argument is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - argument: any bytes; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: argument is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_request_argument(mgr_request_t request, const char *argument);
 
 /**
- * The directory to run in, used as given. Without one: the manager's, else the home directory, else the host's.
+ * Sets the working directory. If it does not exist, mgr_start fails. Default: the directory of
+ * mgr_config_directory, else the home directory, else the host's working directory.
  *
- * MGR_OK; MGR_ERR_INVALID if directory is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - directory: the path, used as given; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: directory is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_directory(mgr_request_t request,
-                              const char *directory);
+int32_t mgr_request_directory(mgr_request_t request, const char *directory);
 
 /**
- * Sets an environment variable; the last value of a name counts.
+ * Sets an environment variable. If a name is set more than once, the last value counts.
  *
- * MGR_OK; MGR_ERR_INVALID if name or value is NULL; MGR_ERR_HANDLE. A name that cannot be one is refused by mgr_start.
- * The texts are copied. Does not block.
+ * Parameters:
+ * - name, value: the variable; copied. An invalid name is refused by mgr_start.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: name or value is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_variable(mgr_request_t request,
-                             const char *name,
-                             const char *value);
+int32_t mgr_request_variable(mgr_request_t request, const char *name, const char *value);
 
 /**
- * Tags the process with an owner: a chat, a tenant, a job. Any bytes but none.
+ * Tags the process with an owner: a chat, a tenant, a job. Default: the owner of the scope that starts it,
+ * else none.
  *
- * MGR_OK; MGR_ERR_INVALID if owner is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - owner: the owner; not empty, any bytes; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: owner is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_request_owner(mgr_request_t request, const char *owner);
 
 /**
- * Marks the process as one that nobody waits for (1) or not (0, the default). Reported with the process; changes
- * nothing else.
+ * Marks the process as a background process. The mark is reported with the process and changes nothing
+ * else.
  *
- * MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - background: 1 or 0 (the default).
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: background is neither 0 nor 1.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_background(mgr_request_t request,
-                               int32_t background);
+int32_t mgr_request_background(mgr_request_t request, int32_t background);
 
 /**
- * Ends the process after this many milliseconds: TERM, the manager's grace period, KILL. Negative, the default, is no
- * limit.
+ * Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM, the
+ * manager's stop grace, KILL.
  *
- * MGR_OK; MGR_ERR_HANDLE. Zero is refused by mgr_start. Does not block.
+ * Parameters:
+ * - limit_ms: milliseconds; negative (the default) is no limit. 0 is refused by mgr_start.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_time_limit_ms(mgr_request_t request,
-                                  int64_t limit_ms);
+int32_t mgr_request_time_limit_ms(mgr_request_t request, int64_t limit_ms);
 
 /**
- * Keeps standard error apart from standard output, as a stream of its own (1), or not (0, the default). The order
- * between the two is lost.
+ * Makes standard error a stream of its own. Otherwise both are one stream, in the order of the writes. The
+ * order between two separate streams is not known.
  *
- * MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - separate: 1 or 0 (the default).
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: separate is neither 0 nor 1.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_separate_streams(mgr_request_t request,
-                                     int32_t separate);
+int32_t mgr_request_separate_streams(mgr_request_t request, int32_t separate);
 
 /**
- * Never drops a byte that no mgr_read has returned yet (1), or does (0, the default). When all that is kept is unread,
- * the process waits in its next write, as on an ordinary pipe. For a process that somebody follows to its end.
+ * Keeps every byte until a mgr_read has returned it. When all bytes that are kept are unread and no more
+ * fit, the process blocks in its next write, as on an ordinary pipe. For a process whose output is read to
+ * its end.
  *
- * MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - lossless: 1 or 0 (the default).
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: lossless is neither 0 nor 1.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_lossless(mgr_request_t request,
-                             int32_t lossless);
+int32_t mgr_request_lossless(mgr_request_t request, int32_t lossless);
 
 /**
- * Makes the start idempotent: however often it is asked for with this key, one process is started, and every start with
- * an equal request gives it (MGR_ATTACHED). Keys of different owners are different keys.
+ * Makes the start idempotent: of all starts with this key, one starts a process. Every other start with an
+ * equal request returns MGR_ATTACHED and that process. Keys of different owners are different keys.
  *
- * key, length: 1 to 255 bytes of any kind; copied.
+ * Parameters:
+ * - key, length: 1 to 255 bytes of any kind; copied. A length out of range is refused by mgr_start.
  *
- * MGR_OK; MGR_ERR_INVALID if key is NULL and length is not 0; MGR_ERR_HANDLE. A length out of range is refused by
- * mgr_start. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: key is NULL and length is not 0.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_key(mgr_request_t request,
-                        const void *key,
-                        size_t length);
+int32_t mgr_request_key(mgr_request_t request, const void *key, size_t length);
 
 /**
- * The id that the process shall have, instead of a random one: a UUID of 36 characters. One that is known already is
- * answered by mgr_start with MGR_ERR_CONFLICT, unless key and request are the same.
+ * Sets the id of the process. Default: a random one. If the id is in use, mgr_start returns
+ * MGR_ERR_CONFLICT, unless key and request are the same.
  *
- * MGR_OK; MGR_ERR_INVALID if id is NULL or no UUID; MGR_ERR_HANDLE. The text is copied. Does not block.
+ * Parameters:
+ * - id: a UUID of 36 characters; copied.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: id is NULL or not a UUID.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_id(mgr_request_t request,
-                       const char *id);
+int32_t mgr_request_id(mgr_request_t request, const char *id);
 
 /**
- * How long a start with a key waits, in milliseconds, for another one that is starting the same key; then mgr_start
- * answers MGR_TIMEOUT, and the other start goes on. Negative, the default, waits for as long as that takes.
+ * Sets how long mgr_start waits while another caller starts the same key. After that it returns
+ * MGR_TIMEOUT, and the other start goes on.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - timeout_ms: milliseconds; negative (the default) waits without a limit.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_request_start_timeout_ms(mgr_request_t request,
-                                     int64_t timeout_ms);
+int32_t mgr_request_start_timeout_ms(mgr_request_t request, int64_t timeout_ms);
+
+/*
+ * Starting
+ * --------
+ */
 
 /**
- * Starts what the request describes. Returns when the program has been executed.
+ * Starts a process. Returns when the program has been executed.
  *
- * id: receives the id of the process; may be NULL.
- * error: receives the reason of a failure, with the step of the start that failed; may be NULL. Set its struct_size.
+ * Parameters:
+ * - request: what to start. The request can be changed or freed afterwards.
+ * - id: receives the id of the process; may be NULL.
+ * - error: receives why the start failed, with the step that failed; may be NULL. Set its struct_size.
  *
- * MGR_OK. MGR_ATTACHED: the request's key had been started before; nothing was started, and id names that process.
- * MGR_TIMEOUT: another start of the same key is still under way; see mgr_request_start_timeout_ms.
- * On an error nothing was started and nothing is left of it:
- * MGR_ERR_INVALID if the request cannot be started by anybody (empty command, bad variable name, an argument or
- * variable over 131,071 bytes) or belongs to another owner than the scope; MGR_ERR_SPAWN if the system did not start it
- * (no such directory or program, no permission, no more descriptors, threads or processes), see errno and error;
- * MGR_ERR_LIMIT if max_processes live already, or 16,384 keys are remembered; MGR_ERR_CONFLICT if the key or the id
- * belongs to a different request; MGR_ERR_CANCELED if the key was canceled before; MGR_ERR_EXPIRED if what the key has
- * started has ended and was dropped, and mgr_cancel tells how it ended; MGR_ERR_CLOSED; MGR_ERR_HANDLE. A key whose
- * start failed gets the same failure again.
+ * Returns:
+ * - MGR_OK: the process was started.
+ * - MGR_ATTACHED: the key of the request was started before. Nothing was started; id names the process of
+ *   the key.
+ * - MGR_TIMEOUT: another caller is still starting the same key; see mgr_request_start_timeout_ms.
+ * - MGR_ERR_INVALID: the request cannot be started on any system (empty command, invalid variable name, an
+ *   argument or variable longer than 131,071 bytes), or its owner is not that of the scope.
+ * - MGR_ERR_SPAWN: the system did not start it (no such directory or program, no permission, out of file
+ *   descriptors, threads or processes); see errno and error. Later starts of the same key fail with the
+ *   same error.
+ * - MGR_ERR_LIMIT: max_processes processes are live, or 16,384 keys are remembered.
+ * - MGR_ERR_CONFLICT: the key or the id belongs to a different request.
+ * - MGR_ERR_CANCELED: the key was canceled.
+ * - MGR_ERR_EXPIRED: the process of the key has ended and was dropped. mgr_cancel reports how it ended.
+ * - MGR_ERR_UNSUPPORTED: the start method is not available on this system.
+ * - MGR_ERR_CLOSED
+ * - MGR_ERR_HANDLE
  *
- * Blocks for as long as the kernel takes to execute the program, and with a key for as long as another start of the
- * same key takes; mgr_cancel, mgr_close and the request's start timeout end that waiting.
+ * After an error, nothing was started and nothing is left of the start.
+ *
+ * Blocks: until the kernel has executed the program; with a key, also while another caller starts the same
+ * key. mgr_cancel, mgr_close and the start timeout of the request end the latter.
  */
-int32_t mgr_start(mgr_t manager,
-                  mgr_request_t request,
-                  struct mgr_id *id,
-                  struct mgr_error *error);
+int32_t mgr_start(mgr_t manager, mgr_request_t request, struct mgr_id *id, struct mgr_error *error);
+
+/*
+ * Keys of idempotent starts
+ * -------------------------
+ */
 
 /**
- * Makes sure that a key is not started any more: what was never started never will be, what is being started or runs is
- * ended (TERM, the manager's stop grace, KILL), what has ended stays as it is.
+ * Makes sure that the process of a key does not run, now or later. A key that was never started is refused
+ * from now on. A process that is being started or runs is ended: TERM, the manager's stop grace, KILL. One
+ * that has ended stays as it is.
  *
- * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
- * timeout_ms: how long to wait for that; negative is for as long as it takes, 0 does not wait. The ending goes on.
- * process: receives what came of it; may be NULL. Set its struct_size. Its state is MGR_NEVER_STARTED if the key has
- * started nothing, and MGR_STARTING if it is still being started; then it has no id.
+ * Parameters:
+ * - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
+ * - timeout_ms: how long to wait for the end; negative is without a limit, 0 does not wait. The process is
+ *   ended also after a timeout.
+ * - process: receives the state of the process; may be NULL. Set its struct_size. The state is
+ *   MGR_NEVER_STARTED if the key has not started a process, and MGR_STARTING if it is still being started;
+ *   then the id is empty.
  *
- * MGR_OK: nothing of it runs; ended_by tells whether it was this cancel that ended it. MGR_TIMEOUT: the time was up
- * first. MGR_ERR_LIMIT: the key was never seen and 16,384 keys are remembered already; MGR_ERR_IO: no thread to end it;
- * MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too.
+ * Returns:
+ * - MGR_OK: the process of the key does not run. ended_by is MGR_BY_CANCEL if this cancel has ended it.
+ * - MGR_TIMEOUT: the timeout passed first.
+ * - MGR_ERR_LIMIT: the key is new, and 16,384 keys are remembered already.
+ * - MGR_ERR_CLOSED: the manager was closed while the key was being started.
+ * - MGR_ERR_IO: out of threads; the process was not ended.
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
  *
- * Blocks; ended by the end of the process and by the timeout.
+ * Blocks: until the process has ended, up to the timeout.
  */
 int32_t mgr_cancel(mgr_t manager,
                    const void *key,
@@ -767,122 +1187,182 @@ int32_t mgr_cancel(mgr_t manager,
                    struct mgr_process *process);
 
 /**
- * The process that a key has started, also when its output is gone.
+ * Finds the process that a key has started, also when the process was dropped.
  *
- * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
- * id: receives its id; may be NULL.
+ * Parameters:
+ * - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
+ * - id: receives the id of the process; may be NULL.
  *
- * MGR_OK; MGR_ERR_NOT_FOUND if the key has started nothing (yet); MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_NOT_FOUND: the key has not started a process, or not yet.
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_find(mgr_t manager,
-                 const void *key,
-                 size_t length,
-                 struct mgr_id *id);
+int32_t mgr_find(mgr_t manager, const void *key, size_t length, struct mgr_id *id);
 
 /**
- * Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
- * used. What it left behind goes on, until the manager is closed.
+ * Drops an ended process, and the record of its key if it has one. The key can then be started again. What
+ * the process left behind goes on until the manager is closed.
  *
- * MGR_OK; MGR_ERR_INVALID if the process has not ended; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: id is NULL, or the process has not ended.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_forget(mgr_t manager,
-                   const char *id);
+int32_t mgr_forget(mgr_t manager, const char *id);
 
 /**
- * Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose process
- * has ended: the key is then as if it had never been used.
+ * Removes the record of a key. The key can then be started again. If the key has started a process, the
+ * process must have ended, and is dropped.
  *
- * key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+ * Parameters:
+ * - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
  *
- * MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if its process has not ended;
- * MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_NOT_FOUND: there is no record, or the key is being started.
+ * - MGR_ERR_INVALID: the process of the key has not ended; or key is invalid.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_forget_key(mgr_t manager,
-                       const void *key,
-                       size_t length);
+int32_t mgr_forget_key(mgr_t manager, const void *key, size_t length);
+
+/*
+ * The state of processes
+ * ----------------------
+ */
 
 /**
- * Lists the processes: running ones first, newest first.
+ * Lists the processes: running ones first, newest first. Works on a closed manager too.
  *
- * processes: an array that receives up to capacity of them; may be NULL with capacity 0, which only counts them. Set
- * the struct_size of the first one: all elements have that size.
- * count: receives how many there are in all, which may be more than capacity; may be NULL.
+ * Parameters:
+ * - processes: an array that receives up to capacity processes; NULL if capacity is 0. Set the struct_size
+ *   of the first element; it is the size of all.
+ * - capacity: the number of elements. 0 only counts the processes.
+ * - count: receives the total number of processes, which may be more than capacity; may be NULL.
  *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_list(mgr_t manager,
-                 struct mgr_process *processes,
-                 size_t capacity,
-                 size_t *count);
+int32_t mgr_list(mgr_t manager, struct mgr_process *processes, size_t capacity, size_t *count);
 
 /**
- * Where a process stands.
+ * Reports the state of a process.
  *
- * process: receives it. Set its struct_size.
+ * Parameters:
+ * - process: receives the state. Set its struct_size.
  *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
- * and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
- * MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_NOT_FOUND: there is no such process, it has another owner, or it has ended and was dropped.
+ * - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_inspect(mgr_t manager,
-                    const char *id,
-                    struct mgr_process *process);
+int32_t mgr_inspect(mgr_t manager, const char *id, struct mgr_process *process);
 
 /**
- * Waits for the end of a process: until its leader has ended and all that the leader wrote can be read, whoever else
- * may hold its output.
+ * Waits for the end of a process: until its leader has ended and all output of the leader can be read.
+ * Other processes that still hold the output are not waited for.
  *
- * timeout_ms: how long to wait; negative is for ever, 0 does not wait. It ends the waiting and never the process.
- * process: receives where the process stands, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
+ * Parameters:
+ * - timeout_ms: how long to wait; negative is without a limit, 0 does not wait. The process goes on after
+ *   a timeout.
+ * - process: receives the state, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
  *
- * MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped;
- * process holds how it ended. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+ * Returns:
+ * - MGR_OK: it has ended.
+ * - MGR_TIMEOUT: it runs.
+ * - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
  *
- * Blocks; ended by the end of the process, which mgr_close brings about, and by the timeout.
+ * Blocks: until the process has ended, up to the timeout. mgr_close ends the process.
  */
-int32_t mgr_wait(mgr_t manager,
-                 const char *id,
-                 int64_t timeout_ms,
-                 struct mgr_process *process);
+int32_t mgr_wait(mgr_t manager, const char *id, int64_t timeout_ms, struct mgr_process *process);
 
 /**
- * The command of a process, as it was asked for; program and arguments with spaces between them.
+ * Reports the command of a process as it was requested. For a program without a shell: the program and its
+ * arguments, with spaces between them.
  *
- * buffer, capacity: receive the text; a NUL is added where there is room for it.
- * length: receives its length without that NUL, also with MGR_ERR_BUFFER; may be NULL.
+ * Parameters:
+ * - buffer, capacity: receive the text. A NUL is added if there is room for it.
+ * - length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
  *
- * MGR_OK; MGR_ERR_BUFFER if capacity is less than the length; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does
- * not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_BUFFER: capacity is less than the length of the text.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_command(mgr_t manager,
-                    const char *id,
-                    char *buffer,
-                    size_t capacity,
-                    size_t *length);
+int32_t mgr_command(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
 
-/** The directory that a process was started in. Parameters and results are those of mgr_command. */
+/**
+ * Reports the working directory that a process was started in. Parameters and results are those of
+ * mgr_command.
+ *
+ * Blocks: no.
+ */
 int32_t mgr_directory(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
 
-/** The owner of a process; an empty text if it has none. Parameters and results are those of mgr_command. */
+/**
+ * Reports the owner of a process; an empty text if it has none. Parameters and results are those of
+ * mgr_command.
+ *
+ * Blocks: no.
+ */
 int32_t mgr_owner(mgr_t manager, const char *id, char *buffer, size_t capacity, size_t *length);
 
+/*
+ * Output
+ * ------
+ */
+
 /**
- * Reads the raw bytes of a stream from a cursor on. Reading takes nothing away: any number of readers can read, each
- * with a cursor of its own.
+ * Reads the bytes of a stream from a cursor on. A read does not consume bytes: there can be any number of
+ * readers, each with its own cursor. If bytes at the cursor were dropped, the read goes on at the first
+ * byte after them that is kept.
  *
- * stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END may be added.
- * cursor: the position to read from, 0 at first; receives the position to read from next.
- * buffer, capacity: receive the bytes. With capacity 0 (buffer may be NULL) the call tells whether there are any.
- * length: receives how many bytes were written to the buffer.
- * lost: receives how many bytes between the old cursor and the first byte in the buffer are gone for good; may be NULL.
- * timeout_ms: how long to wait for the first byte; negative is for ever, 0 does not wait.
+ * Parameters:
+ * - stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END can be added.
+ * - cursor: the position to read from, 0 at first; receives the position of the next read.
+ * - buffer, capacity: receive the bytes. With capacity 0 (buffer may be NULL), the call reports whether
+ *   there are any.
+ * - length: receives the number of bytes in the buffer.
+ * - lost: receives the number of dropped bytes between the old cursor and the first byte in the buffer;
+ *   may be NULL.
+ * - timeout_ms: how long to wait for the first byte; negative is without a limit, 0 does not wait.
  *
- * MGR_OK: there are bytes. MGR_TIMEOUT: none came in time; call again. MGR_EOF: nothing will ever follow. MGR_ENDED, only
- * with MGR_READ_UNTIL_END: the process has ended and all that it wrote was read. MGR_ERR_INVALID: also for MGR_STDERR
- * when the streams are not separate, and for a buffer of less than 4 bytes with MGR_READ_WHOLE_CHARACTERS.
- * MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE.
+ * Returns:
+ * - MGR_OK: there are bytes.
+ * - MGR_TIMEOUT: no byte came in time. Call again.
+ * - MGR_EOF: the stream has ended; no byte will ever follow.
+ * - MGR_ENDED: only with MGR_READ_UNTIL_END. The process has ended and everything that it wrote was read.
+ * - MGR_ERR_INVALID: an argument is invalid; the stream is MGR_STDERR and the streams are not separate; or
+ *   the buffer is smaller than 4 bytes with MGR_READ_WHOLE_CHARACTERS.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_HANDLE
  *
- * Blocks; ended by a byte, by the end of the stream, which mgr_close brings about, and by the timeout.
+ * Blocks: until there is a byte or the stream has ended, up to the timeout. mgr_close ends the stream.
  */
 int32_t mgr_read(mgr_t manager,
                  const char *id,
@@ -895,16 +1375,28 @@ int32_t mgr_read(mgr_t manager,
                  int64_t timeout_ms);
 
 /**
- * The output of a stream as a text of bounded size: the whole output, or its beginning and its end with a note between
- * them. Valid UTF-8, at most three times as long as what is kept, plus the notes.
+ * Reports the output of a stream as a text of bounded size: the whole output, or its beginning and its end
+ * with a note between them. The text is valid UTF-8. It is at most three times as long as what is kept,
+ * plus the notes.
  *
- * stream: MGR_STDOUT or MGR_STDERR.
- * buffer, capacity: receive the text; a NUL is added where there is room for it. The text itself may hold NULs.
- * length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
- * truncation: receives the numbers of what the text does not show; may be NULL. Set its struct_size.
+ * Parameters:
+ * - stream: MGR_STDOUT or MGR_STDERR.
+ * - buffer, capacity: receive the text. A NUL is added if there is room for it. The text itself may
+ *   contain NULs.
+ * - length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
+ * - truncation: receives how much of the output the text shows, also with MGR_ERR_BUFFER; may be NULL. Set
+ *   its struct_size.
  *
- * MGR_OK; MGR_ERR_BUFFER if capacity is less than the length: call again with a buffer of at least the length, which
- * may have grown meanwhile if the process runs; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_BUFFER: capacity is less than the length of the text. Call again with a larger buffer. The
+ *   text may have grown meanwhile if the process runs.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_output(mgr_t manager,
                    const char *id,
@@ -914,109 +1406,172 @@ int32_t mgr_output(mgr_t manager,
                    size_t *length,
                    struct mgr_truncation *truncation);
 
-/**
- * Sends a signal to the process group; once the leader has ended, to each process that it left behind. A signal never
- * reaches a process that is not of this one.
- *
- * signal: a number from <signal.h>: SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGSTOP, SIGCONT, SIGUSR1 or SIGUSR2.
- *
- * MGR_OK; MGR_ERR_UNSUPPORTED for another signal; MGR_ERR_NOT_RUNNING if the process has ended and nothing of it is
- * left; MGR_ERR_NOT_FOUND; MGR_ERR_IO; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/*
+ * Signals and stopping
+ * --------------------
  */
-int32_t mgr_signal(mgr_t manager,
-                   const char *id,
-                   int32_t signal);
 
 /**
- * Ends a process: TERM to everything that it is and left behind, a grace period, KILL, and waiting for the end. One
- * that has ended, with nothing left of it, stays as it is; that is no error.
+ * Sends a signal to the process group of a process. Once the leader has ended, the signal is sent to each
+ * process that it left behind. A signal never reaches an unrelated process.
  *
- * grace_ms: how long to wait between TERM and KILL, such as MGR_STOP_GRACE_MS; 0 sends KILL at once, negative never.
- * process: receives where the process stands; may be NULL. Set its struct_size.
+ * Parameters:
+ * - signal: a number from <signal.h>: SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGSTOP, SIGCONT, SIGUSR1
+ *   or SIGUSR2.
  *
- * MGR_OK: nothing of it is left. MGR_TIMEOUT: something of it is left 10 seconds after KILL, because it hangs in the
- * kernel. MGR_ERR_IO: its group was ended, but what left the group cannot be looked for, because /proc is not mounted or
- * there is no descriptor to be had. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_UNSUPPORTED: the signal is another one.
+ * - MGR_ERR_NOT_RUNNING: the process has ended and nothing of it is left.
+ * - MGR_ERR_IO: the system refused; or the leader has ended and the processes that it left behind cannot
+ *   be searched for, because /proc is not mounted or the system is out of file descriptors.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
  *
- * Blocks for the grace period at most, and for the kernel's work after that.
+ * Blocks: no.
  */
-int32_t mgr_stop(mgr_t manager,
-                 const char *id,
-                 int64_t grace_ms,
-                 struct mgr_process *process);
+int32_t mgr_signal(mgr_t manager, const char *id, int32_t signal);
 
 /**
- * Begins what mgr_stop does and returns: the rest happens on a thread of the library. MGR_EVENT_STOPPED tells when it
- * is over.
+ * Ends a process and everything that it left behind: sends TERM, waits up to the grace period, sends KILL,
+ * and waits until all of it has ended. If nothing of it is left, it stays as it is; that is not an error.
  *
- * MGR_OK; MGR_ERR_IO if there is no thread to be had; MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - grace_ms: the time between TERM and KILL, such as MGR_STOP_GRACE_MS; 0 sends KILL at once. With a
+ *   negative number, KILL is never sent.
+ * - process: receives the state of the process; may be NULL. Set its struct_size.
+ *
+ * Returns:
+ * - MGR_OK: nothing of it is left.
+ * - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL. It hangs in the kernel.
+ * - MGR_ERR_IO: its process group was ended, but processes that left the group cannot be searched for,
+ *   because /proc is not mounted or the system is out of file descriptors.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: up to the grace period, then until the kernel has ended the processes, at most 10 seconds.
  */
-int32_t mgr_stop_begin(mgr_t manager,
-                       const char *id,
-                       int64_t grace_ms);
+int32_t mgr_stop(mgr_t manager, const char *id, int64_t grace_ms, struct mgr_process *process);
 
 /**
- * Subscribes to what happens to the processes that a manager or scope sees, from now on. Each event goes to each
- * subscription once. Up to 16,384 events wait for the subscriber; what comes when the queue is full is counted, and
- * reported by MGR_EVENT_MISSED.
+ * Does what mgr_stop does on a thread of the library, and returns at once. MGR_EVENT_STOPPED is sent when
+ * it is over.
  *
- * events: receives the handle; give it back with mgr_events_release.
+ * Parameters:
+ * - grace_ms: as for mgr_stop.
  *
- * MGR_OK; MGR_ERR_INVALID; MGR_ERR_CLOSED; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_IO: out of threads.
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_events_open(mgr_t manager,
-                        mgr_events_t *events);
+int32_t mgr_stop_begin(mgr_t manager, const char *id, int64_t grace_ms);
+
+/*
+ * Events
+ * ------
+ */
 
 /**
- * Gives a subscription back. A mgr_events_next that waits in another thread returns MGR_ERR_CLOSED.
+ * Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes to
+ * each subscription once. A subscription holds up to 16,384 events. Further ones are dropped and counted;
+ * MGR_EVENT_MISSED reports the count.
  *
- * MGR_OK; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - events: receives the handle. Release it with mgr_events_release.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_INVALID: events is NULL.
+ * - MGR_ERR_CLOSED
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
+ */
+int32_t mgr_events_open(mgr_t manager, mgr_events_t *events);
+
+/**
+ * Ends a subscription. A mgr_events_next that waits in another thread returns MGR_ERR_CLOSED.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
 int32_t mgr_events_release(mgr_events_t events);
 
 /**
  * Takes the next event.
  *
- * timeout_ms: how long to wait for one; negative is for ever, 0 does not wait.
- * event: receives it. Set its struct_size.
+ * Parameters:
+ * - timeout_ms: how long to wait for an event; negative is without a limit, 0 does not wait.
+ * - event: receives the event. Set its struct_size.
  *
- * MGR_OK; MGR_TIMEOUT: none came in time; MGR_ERR_CLOSED: none is left and none will come, because the manager is closed
- * or the subscription released; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+ * Returns:
+ * - MGR_OK
+ * - MGR_TIMEOUT: no event came in time.
+ * - MGR_ERR_CLOSED: all events were taken and none will follow, because the manager was closed or the
+ *   subscription released.
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
  *
- * Blocks; ended by an event, by mgr_close of the manager, by mgr_events_release, and by the timeout.
+ * Blocks: until there is an event, up to the timeout. mgr_close of the manager and mgr_events_release end
+ * it.
  */
-int32_t mgr_events_next(mgr_events_t events,
-                        int64_t timeout_ms,
-                        struct mgr_event *event);
+int32_t mgr_events_next(mgr_events_t events, int64_t timeout_ms, struct mgr_event *event);
 
 /**
- * A descriptor that is readable while there may be an event, for a host's own loop (poll, epoll). When it is, call
- * mgr_events_next with a timeout of 0 until it answers MGR_TIMEOUT. The descriptor belongs to the subscription: neither
- * read it nor close it; it goes with mgr_events_release.
+ * Reports a descriptor that is readable while there may be an event, for the host's own loop (poll,
+ * epoll). When it is readable, call mgr_events_next with a timeout of 0 until it returns MGR_TIMEOUT.
  *
- * descriptor: receives it.
+ * Parameters:
+ * - descriptor: receives the descriptor. It belongs to the subscription: do not read from it and do not
+ *   close it. mgr_events_release closes it.
  *
- * MGR_OK; MGR_ERR_IO if there is no descriptor to be had; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_IO: out of file descriptors.
+ * - MGR_ERR_INVALID: descriptor is NULL.
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_events_descriptor(mgr_events_t events,
-                              int32_t *descriptor);
+int32_t mgr_events_descriptor(mgr_events_t events, int32_t *descriptor);
 
 /**
- * Asks for one MGR_EVENT_READABLE: as soon as there is a byte of the stream past the cursor, or the process or the
- * stream has ended; at once if that is so already. The end of the process is told once: after that only bytes and the end
- * of the stream are. Asking again before it came moves the cursor. So one thread follows
- * any number of processes: it reads with a timeout of 0, watches when there is nothing, and waits in mgr_events_next.
+ * Requests one MGR_EVENT_READABLE: when a byte past the cursor is available, the process has ended, or the
+ * stream has ended; immediately if that is already so. The end of the process is reported once per
+ * subscription; after that, only bytes and the end of the stream are. A second call before the event
+ * replaces the cursor.
  *
- * manager: one that sees the process.
- * stream: MGR_STDOUT or MGR_STDERR.
+ * With this, one thread can follow any number of processes: it reads with a timeout of 0, watches the
+ * streams that had nothing, and waits in mgr_events_next.
  *
- * MGR_OK; MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+ * Parameters:
+ * - manager: a manager or scope that sees the process.
+ * - stream: MGR_STDOUT or MGR_STDERR.
+ * - cursor: a position in the stream, as mgr_read reports it.
+ *
+ * Returns:
+ * - MGR_OK
+ * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+ * - MGR_ERR_NOT_FOUND
+ * - MGR_ERR_INVALID
+ * - MGR_ERR_HANDLE
+ *
+ * Blocks: no.
  */
-int32_t mgr_events_watch(mgr_events_t events,
-                         mgr_t manager,
-                         const char *id,
-                         int32_t stream,
-                         uint64_t cursor);
+int32_t mgr_events_watch(mgr_events_t events, mgr_t manager, const char *id, int32_t stream, uint64_t cursor);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,13 +2,13 @@
 //!
 //! Owns the queues of the subscribers. Promises:
 //!
-//! - A thread that reports an event never waits for a subscriber. A queue is bounded; events that find it full are counted,
-//!   and the count is reported.
+//! - A thread that reports an event never waits for a subscriber. A queue is bounded; events that find
+//!   it full are counted, and the count is reported.
 //! - A subscriber that waits is woken when its manager is closed and when its subscription is closed.
 //! - The descriptor of a subscription is readable while there may be an event.
 //!
-//! Lock order: the list of subscribers is protected by one lock, a leaf. Each queue has a lock of its own, a leaf too. The
-//! two are never held together.
+//! Lock order: the list of subscribers is protected by one lock, a leaf. Each queue has a lock of its
+//! own, a leaf too. The two are never held together.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -41,7 +41,8 @@ pub enum Event {
     Ended(Id),
     /// All of its streams have ended: no process can write to them any more.
     OutputClosed(Id),
-    /// A [watched](Events::watch) stream has a byte past the cursor, its process has ended, or it has ended itself.
+    /// A [watched](Events::watch) stream has a byte past the cursor, its process has ended, or it has
+    /// ended itself.
     Readable(Id, Stream),
     /// A [background stop](Process::stop_in_background) is over.
     Stopped(Id),
@@ -51,8 +52,8 @@ pub enum Event {
 
 /// A subscription to the events of a manager or scope, made by [`Manager::events`](crate::Manager::events).
 ///
-/// It receives what happens after it was made. Each event goes to each subscription once. Several threads may take events
-/// from one subscription; each event then goes to one of them.
+/// It receives what happens after it was made. Each event goes to each subscription once. Several
+/// threads may take events from one subscription; each event then goes to one of them.
 pub struct Events {
     events: Receiver<Event>,
     queue: Arc<SubscriberQueue>,
@@ -63,7 +64,8 @@ pub struct Events {
 /// The subscribers of one manager.
 #[derive(Default)]
 pub(crate) struct Broadcaster {
-    /// False if the list is empty. Read without the lock, so that an event costs nothing without a subscriber.
+    /// False if the list is empty. Read without the lock, so that an event costs nothing without a
+    /// subscriber.
     has_subscribers: AtomicBool,
     /// Protects the list of subscribers. A leaf.
     subscribers: Mutex<Subscribers>,
@@ -166,7 +168,8 @@ impl Broadcaster {
             && self.subscribers.lock().of(owner).next().is_some()
     }
 
-    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its queue.
+    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its
+    /// queue.
     pub(crate) fn close(&self) {
         let queues = {
             let mut subscribers = self.subscribers.lock();
@@ -187,10 +190,11 @@ impl Broadcaster {
 }
 
 impl Events {
-    /// Takes the next event. Waits up to `timeout` (`None`: without a limit); `Ok(None)` if no event came in time.
+    /// Takes the next event. Waits up to `timeout` (`None`: without a limit); `Ok(None)` if no event
+    /// came in time.
     ///
-    /// Fails with [`Error::Closed`] if the queue is empty and will stay so, because the manager or this subscription was
-    /// closed.
+    /// Fails with [`Error::Closed`] if the queue is empty and will stay so, because the manager or this
+    /// subscription was closed.
     pub fn next(&self, timeout: Option<Duration>) -> Result<Option<Event>, Error> {
         self.check_host()?;
         let deadline = Deadline::from(timeout);
@@ -215,8 +219,8 @@ impl Events {
 
     /// Makes the descriptor unreadable if the queue is empty.
     ///
-    /// An event that is pushed meanwhile is not missed: if it was pushed before the second check, the check finds it; if
-    /// after it, the push makes the descriptor readable again.
+    /// An event that is pushed meanwhile is not missed: if it was pushed before the second check, the
+    /// check finds it; if after it, the push makes the descriptor readable again.
     fn clear_ready(&self) {
         if let Some(wake) = self.queue.wake.get() {
             if self.events.is_empty() {
@@ -230,14 +234,14 @@ impl Events {
         }
     }
 
-    /// Requests one [`Event::Readable`]: when a byte of the stream past `cursor` is available, the process has ended, or
-    /// the stream has ended. It is sent immediately if that is already so.
+    /// Requests one [`Event::Readable`]: when a byte of the stream past `cursor` is available, the
+    /// process has ended, or the stream has ended. It is sent immediately if that is already so.
     ///
-    /// The end of the process is reported once per subscription; after that, only bytes and the end of the stream are. A
-    /// second call before the event replaces the cursor.
+    /// The end of the process is reported once per subscription; after that, only bytes and the end of
+    /// the stream are. A second call before the event replaces the cursor.
     ///
-    /// With this, one thread can follow any number of processes: it reads with a timeout of zero, watches the streams that
-    /// had nothing, and waits in [`next`](Events::next).
+    /// With this, one thread can follow any number of processes: it reads with a timeout of zero,
+    /// watches the streams that had nothing, and waits in [`next`](Events::next).
     pub fn watch(&self, process: &Process, stream: Stream, cursor: u64) -> Result<(), Error> {
         self.check_host()?;
         let watch = ReadableWatch {
@@ -249,8 +253,8 @@ impl Events {
 
     /// A descriptor that is readable while there may be an event, for the host's own poll loop.
     ///
-    /// It belongs to the subscription. Do not read from it: when it is readable, call [`next`](Events::next) with a timeout
-    /// of zero until that returns `None`.
+    /// It belongs to the subscription. Do not read from it: when it is readable, call
+    /// [`next`](Events::next) with a timeout of zero until that returns `None`.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         self.check_host()?;
         let failed = |error| Error::io("no descriptor for events", error);

@@ -3,10 +3,11 @@
 //! Owns the queues of ended processes and the set of time limits. Promises:
 //!
 //! - A time limit is reported once, when it is reached, unless it was removed before.
-//! - Each ended process is given out once to be dropped. The timer thread drops it when its retention time is over; the
-//!   thread that adds one process too many drops the oldest, which does not wake the timer thread. `list` never does.
-//! - The timer thread sleeps without a timeout if nothing is scheduled. It is woken only if a new deadline is earlier than
-//!   its next wake-up.
+//! - Each ended process is given out once to be dropped. The timer thread drops it when its retention
+//!   time is over; the thread that adds one process too many drops the oldest, which does not wake the
+//!   timer thread. `list` never does.
+//! - The timer thread sleeps without a timeout if nothing is scheduled. It is woken only if a new
+//!   deadline is earlier than its next wake-up.
 //!
 //! The timer thread also retires idle threads of the pool.
 //!
@@ -65,7 +66,8 @@ impl Queue {
         }
     }
 
-    /// The time at which the first one expires. `None` if the queue is empty, or if that time overflows an `Instant`.
+    /// The time at which the first one expires. `None` if the queue is empty, or if that time overflows
+    /// an `Instant`.
     fn next_expiry(&self) -> Option<Instant> {
         self.ended.front()?.0.checked_add(self.keep)
     }
@@ -85,8 +87,8 @@ impl Expiry {
         }
     }
 
-    /// Starts the retention time of a process that is done. Returns the oldest ended process if there are now more than
-    /// `max_ended`: the caller must drop it.
+    /// Starts the retention time of a process that is done. Returns the oldest ended process if there
+    /// are now more than `max_ended`: the caller must drop it.
     pub(crate) fn add_ended(&self, id: Id, keyed: bool) -> Option<Id> {
         let mut schedule = self.schedule.lock();
         let queue = &mut schedule.queues[usize::from(keyed)];
@@ -98,7 +100,8 @@ impl Expiry {
         too_many.then(|| schedule.take_oldest())?
     }
 
-    /// Removes an ended process that the caller drops. Its id may be used again, so it must not stay in a queue.
+    /// Removes an ended process that the caller drops. Its id may be used again, so it must not stay in
+    /// a queue.
     pub(crate) fn remove_ended(&self, id: Id) {
         let mut schedule = self.schedule.lock();
         for queue in &mut schedule.queues {
@@ -127,12 +130,14 @@ impl Expiry {
 
     /// Makes the timer thread compute its next wake-up again, because the pool has a new deadline.
     pub(crate) fn rearm(&self) {
-        // With the lock held, the timer thread either has not asked the pool for its deadline yet, or waits.
+        // With the lock held, the timer thread either has not asked the pool for its deadline yet, or
+        // waits.
         let _schedule = self.schedule.lock();
         self.changed.notify_all();
     }
 
-    /// The timer thread: calls `handle` for whatever expires and retires idle threads of the pool, until it is closed.
+    /// The timer thread: calls `handle` for whatever expires and retires idle threads of the pool, until
+    /// it is closed.
     pub(crate) fn run(&self, pool: &Pool, handle: impl Fn(Expired)) {
         let mut schedule = self.schedule.lock();
         while !schedule.closed {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The modules of the C face that declare something, in the order of the header.
 const SOURCES: [&str; 11] = [
-    "types", "codes", "manager", "config", "request", "start", "keys", "status", "output", "stop",
+    "codes", "types", "manager", "config", "request", "start", "keys", "status", "output", "stop",
     "events",
 ];
 
@@ -25,6 +25,18 @@ fn the_header_is_what_the_sources_say() {
         assert_eq!(is, shall, "line {} of include/procmgr.h", number + 1);
     }
     assert_eq!(committed, generated, "PROCMGR_BLESS=1 writes it anew");
+}
+
+#[test]
+fn the_table_of_contents_lists_each_function_in_its_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
+    let listed: Vec<&str> = contents(&header)
+        .into_iter()
+        .flat_map(|group| group.1)
+        .collect();
+    assert!(listed.len() > 50, "only {} functions", listed.len());
+    assert_eq!(listed, declared(&header));
 }
 
 #[test]
@@ -96,7 +108,54 @@ fn generate(root: &Path) -> String {
         .generate()
         .expect("a header can be made")
         .write(&mut header);
-    for_c(&String::from_utf8(header).expect("it is text"))
+    with_headings(&for_c(&String::from_utf8(header).expect("it is text")))
+}
+
+/// The groups of the table of contents: the title and the functions.
+fn contents(header: &str) -> Vec<(&str, Vec<&str>)> {
+    let (_, rest) = header
+        .split_once(" * Contents\n * --------\n *\n")
+        .expect("there is a table of contents");
+    let (table, _) = rest.split_once("\n *\n *\n").expect("it ends");
+    let groups = table.split("\n *\n").map(|group| {
+        let mut lines = group.lines().map(|line| line.trim_start_matches(" * "));
+        let title = lines.next().and_then(|title| title.strip_suffix(':'));
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        (title.expect("a group has a title"), names.collect())
+    });
+    groups.collect()
+}
+
+/// The functions that the header declares, in their order.
+fn declared(header: &str) -> Vec<&str> {
+    header.lines().filter_map(function_of).collect()
+}
+
+/// The function that a line declares.
+fn function_of(line: &str) -> Option<&str> {
+    let is_declaration = line.starts_with("int32_t ") || line.starts_with("const char *");
+    let (before, _) = line.split_once('(').filter(|_| is_declaration)?;
+    before.rsplit([' ', '*']).next()
+}
+
+/// Puts the title of each group before its first function.
+fn with_headings(header: &str) -> String {
+    let groups = contents(header);
+    let mut lines: Vec<String> = header.lines().map(str::to_owned).collect();
+    for (title, names) in &groups {
+        let first = names.first().copied();
+        let at = lines
+            .iter()
+            .position(|line| first.is_some() && function_of(line) == first);
+        let at = at.unwrap_or_else(|| panic!("{first:?} is not declared"));
+        let comment = lines[..at]
+            .iter()
+            .rposition(|line| line == "/**")
+            .expect("a function has a comment");
+        let heading = format!("/*\n * {title}\n * {}\n */\n", "-".repeat(title.len()));
+        lines.insert(comment, heading);
+    }
+    lines.join("\n") + "\n"
 }
 
 /// What Rust's documentation says under "Safety" is said to C programmers by the header's overview. Comments of one line

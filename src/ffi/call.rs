@@ -1,4 +1,7 @@
-//! How each exported function runs.
+//! The guard around the body of each exported function.
+//!
+//! Owns the pid of the host. Promises: in a forked copy of the host the body does not run, so no lock is
+//! taken; no panic and no thread cancellation leaves the body; `errno` is set last. Takes no lock.
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,15 +16,16 @@ pub(super) fn call(body: impl FnOnce() -> CallResult) -> i32 {
     call_described(|_| (), body)
 }
 
-/// Runs the body of an exported function that describes its failure in a `mgr_error`. `describe` is called with `None`
-/// after a success.
+/// Runs the body of an exported function that fills a `mgr_error`. `describe` is called after the body,
+/// with its error or, after success, with `None`.
 pub(super) fn call_described(
     describe: impl FnOnce(Option<&CallError>),
     body: impl FnOnce() -> CallResult,
 ) -> i32 {
-    // A cancellation of the thread waits until the call is over.
+    // A pthread_cancel of this thread stays pending until the call is over.
     let _uncancelled = Uncancelled::new();
-    // A panic is a defect of ours. It ends here: it may not go through C, and what it was doing has guards of its own.
+    // A panic is a defect of this library. It must not unwind into C. Locks and processes have guards of
+    // their own.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         check_host()?;
         body()
@@ -34,34 +38,36 @@ pub(super) fn call_described(
             let code = failure.code();
             let os_error = failure.os_error();
             drop(failure);
-            // Last, since everything before it may change it.
+            // Last, because everything before may change errno.
             set_errno(os_error);
             code
         }
     }
 }
 
-/// The process that made the first handle; 0 before that.
+/// The pid of the process that made the first call; 0 before that.
 static HOST: AtomicU32 = AtomicU32::new(0);
 
-/// Refuses a forked copy of the host, in which the lock of the table may be held for ever.
+/// Refuses a forked copy of the host: the fork may have copied a lock while another thread held it.
 fn check_host() -> Result<(), CallError> {
     let own = std::process::id();
-    // The first call of all decides who the host is; a fork before it is none of our business.
+    // The first call decides which process is the host. A fork before that does no harm: there are no
+    // locks yet.
     match HOST.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
         Err(host) if host != own => Err(CallError::Api(Error::Forked)),
         _ => Ok(()),
     }
 }
 
-/// Keeps `pthread_cancel` away from this thread. It unwinds the stack from a system call that blocks, which in the midst of
-/// Rust ends the host.
+/// Disables `pthread_cancel` for this thread until it is dropped. A cancellation unwinds the stack out
+/// of a blocking system call; through Rust frames that aborts the host.
 struct Uncancelled(c_int);
 
 impl Uncancelled {
     fn new() -> Self {
         let mut before = 0;
-        // SAFETY: it writes one c_int through the pointer, which is valid for it. 1 is PTHREAD_CANCEL_DISABLE.
+        // SAFETY: it writes one c_int through the pointer, which is valid for that. 1 is
+        // PTHREAD_CANCEL_DISABLE.
         unsafe { set_cancel_state(1, &mut before) };
         Uncancelled(before)
     }
@@ -69,7 +75,7 @@ impl Uncancelled {
 
 impl Drop for Uncancelled {
     fn drop(&mut self) {
-        // SAFETY: a null pointer is allowed; the state is one that it gave.
+        // SAFETY: a null pointer is allowed, and the state was returned by the same function.
         unsafe { set_cancel_state(self.0, std::ptr::null_mut()) };
     }
 }
@@ -77,12 +83,12 @@ impl Drop for Uncancelled {
 unsafe extern "C" {
     #[link_name = "pthread_setcancelstate"]
     fn set_cancel_state(state: c_int, old: *mut c_int) -> c_int;
-    // The place of `errno`, in the C libraries of Linux.
+    // The address of `errno`, in the C libraries of Linux.
     #[link_name = "__errno_location"]
     safe fn errno_location() -> *mut c_int;
 }
 
 fn set_errno(number: i32) {
-    // SAFETY: the C library gives each thread a valid place for its errno.
+    // SAFETY: the C library returns a valid pointer to the errno of this thread.
     unsafe { *errno_location() = number };
 }

@@ -2,25 +2,25 @@
 
 use std::ffi::{CStr, c_char};
 
-/// Done.
+/// Success.
 pub const MGR_OK: i32 = 0;
-/// `mgr_start`: the key had been started before; `id` names that process.
+/// mgr_start: the key was started before; id names that process.
 pub const MGR_ATTACHED: i32 = 1;
-/// The time ended first; outputs hold the present state.
+/// The timeout passed first. Results hold the present state.
 pub const MGR_TIMEOUT: i32 = 2;
-/// `mgr_read`: nothing will ever follow this cursor.
+/// mgr_read: the stream has ended; no byte will ever follow the cursor.
 pub const MGR_EOF: i32 = 3;
-/// `mgr_read` with MGR_READ_UNTIL_END: the process has ended and all that it wrote was read; something that it left
-/// behind may still write.
+/// mgr_read with MGR_READ_UNTIL_END: the process has ended and everything that it wrote was read. Processes
+/// that it left behind may still write.
 pub const MGR_ENDED: i32 = 4;
 
-/// An argument is not acceptable.
+/// An argument is invalid.
 pub const MGR_ERR_INVALID: i32 = -1;
-/// No such handle: never made, released, or of another kind.
+/// There is no such handle: it was never made, was released, or is of another kind.
 pub const MGR_ERR_HANDLE: i32 = -2;
 /// The manager is closed.
 pub const MGR_ERR_CLOSED: i32 = -3;
-/// No such process or key here.
+/// There is no such process or key, or it has another owner than the scope.
 pub const MGR_ERR_NOT_FOUND: i32 = -4;
 /// The process has ended and nothing of it is left.
 pub const MGR_ERR_NOT_RUNNING: i32 = -5;
@@ -30,35 +30,35 @@ pub const MGR_ERR_SPAWN: i32 = -6;
 pub const MGR_ERR_LIMIT: i32 = -7;
 /// The key belongs to a different request.
 pub const MGR_ERR_CONFLICT: i32 = -8;
-/// The key was canceled before it started.
+/// The key was canceled before it was started.
 pub const MGR_ERR_CANCELED: i32 = -9;
-/// The process is known and its output is gone.
+/// The process was started with a key, has ended and was dropped.
 pub const MGR_ERR_EXPIRED: i32 = -10;
-/// The buffer is too small; the needed length is reported.
+/// The buffer is too small. The length that is needed is reported.
 pub const MGR_ERR_BUFFER: i32 = -11;
-/// The operating system refused; see `errno`.
+/// The operating system refused; see errno.
 pub const MGR_ERR_IO: i32 = -12;
-/// Called in a forked copy of the host.
+/// The function was called in a forked copy of the host.
 pub const MGR_ERR_FORKED: i32 = -13;
-/// Not on this platform.
+/// Not supported on this system.
 pub const MGR_ERR_UNSUPPORTED: i32 = -14;
-/// A defect in procmgr; the manager stays usable.
+/// A defect in procmgr. The manager stays usable.
 pub const MGR_ERR_PANIC: i32 = -15;
 
-/// `mgr_error`: no step of a start failed.
+/// Step of mgr_error: no step of a start failed.
 pub const MGR_STEP_NONE: i32 = 0;
-/// `mgr_error`: getting the threads of the process failed.
+/// Step of mgr_error: getting the threads of the process failed.
 pub const MGR_STEP_THREAD: i32 = 1;
-/// `mgr_error`: making the pipes failed.
+/// Step of mgr_error: making the pipes failed.
 pub const MGR_STEP_PIPE: i32 = 2;
-/// `mgr_error`: making the process failed.
+/// Step of mgr_error: making the process failed.
 pub const MGR_STEP_PROCESS: i32 = 3;
-/// `mgr_error`: entering the working directory failed.
+/// Step of mgr_error: entering the working directory failed.
 pub const MGR_STEP_DIRECTORY: i32 = 4;
-/// `mgr_error`: executing the program failed.
+/// Step of mgr_error: executing the program failed.
 pub const MGR_STEP_EXECUTE: i32 = 5;
 
-/// The meaning of a code, as a text that lives for ever.
+/// The meaning of a code, as a text with a static lifetime.
 pub(super) fn text(code: i32) -> &'static CStr {
     match code {
         MGR_OK => c"done",
@@ -85,23 +85,31 @@ pub(super) fn text(code: i32) -> &'static CStr {
     }
 }
 
-/// The meaning of a code in one line of English. Never NULL, also for a code that does not exist; the text lives as long
-/// as the library. Does not block, and works in a forked copy of the host.
+/// Returns the meaning of a code in one line of English.
+///
+/// Returns: a text that lives as long as the library; never NULL, also for a code that does not exist.
+/// Blocks: no. Works in a forked copy of the host.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_strerror(code: i32) -> *const c_char {
     text(code).as_ptr()
 }
 
-/// The version of the library that runs, such as "0.1.0". Compare it with MGR_VERSION, the version of the header. The
-/// text lives as long as the library.
+/// Returns the version of the library that is loaded, such as "0.1.0". MGR_VERSION is the version of this
+/// header.
+///
+/// Returns: a text that lives as long as the library; never NULL.
+/// Blocks: no. Works in a forked copy of the host.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_version() -> *const c_char {
     const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     TEXT.as_ptr().cast()
 }
 
-/// The version of the library that runs as a number: major * 1,000,000 + minor * 1,000 + patch. Compare it with
-/// MGR_VERSION_NUMBER.
+/// Returns the version of the library that is loaded as a number: major * 1,000,000 + minor * 1,000 +
+/// patch. MGR_VERSION_NUMBER is that of this header.
+///
+/// Returns: the number.
+/// Blocks: no. Works in a forked copy of the host.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_version_number() -> i32 {
     MGR_VERSION_NUMBER

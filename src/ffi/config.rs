@@ -1,4 +1,4 @@
-//! Options for a manager.
+//! The exported functions for options of a manager.
 
 use std::ffi::c_char;
 
@@ -21,12 +21,17 @@ fn change(config: mgr_config_t, change: impl FnOnce(Config) -> Config) -> CallRe
     Ok(MGR_OK)
 }
 
-/// Makes options for mgr_open, all at their defaults. Options may be used for any number of managers, and be changed or
-/// freed after mgr_open without changing a manager that is open.
+/// Makes a config: options for mgr_open, all at their defaults. A config can be used for any number of
+/// managers. Changing or freeing it does not affect managers that are open.
 ///
-/// config: receives the handle; give it back with mgr_config_free.
+/// Parameters:
+/// - config: receives the handle. Free it with mgr_config_free.
 ///
-/// MGR_OK; MGR_ERR_INVALID if config is NULL. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: config is NULL.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -43,9 +48,13 @@ pub unsafe extern "C" fn mgr_config_new(config: *mut mgr_config_t) -> i32 {
     })
 }
 
-/// Gives options back. Managers opened with them keep them.
+/// Frees a config.
 ///
-/// MGR_OK; MGR_ERR_HANDLE if these are no options. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_free(config: mgr_config_t) -> i32 {
     call(|| {
@@ -56,9 +65,17 @@ pub extern "C" fn mgr_config_free(config: mgr_config_t) -> i32 {
     })
 }
 
-/// The shell that runs commands, as SHELL -c COMMAND. Default: /bin/sh.
+/// Sets the shell that runs commands, as SHELL -c COMMAND. Default: /bin/sh.
 ///
-/// MGR_OK; MGR_ERR_INVALID if shell is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - shell: the path of the shell; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: shell is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -72,10 +89,19 @@ pub unsafe extern "C" fn mgr_config_shell(config: mgr_config_t, shell: *const c_
     })
 }
 
-/// Where requests without a directory run, if it is a directory then; else in the home directory ($HOME, then the
-/// password database), else in the host's own. Default: none.
+/// Sets the working directory of processes whose request names none. If it is not a directory when a
+/// process is started, the process runs in the home directory ($HOME of the host, then the password
+/// database), else in the host's working directory. Default: none.
 ///
-/// MGR_OK; MGR_ERR_INVALID if directory is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - directory: the path; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: directory is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -92,21 +118,32 @@ pub unsafe extern "C" fn mgr_config_directory(
     })
 }
 
-/// Starts processes with an environment of their own instead of the host's: empty at first, and filled by
-/// mgr_config_variable. Default: the host's environment as it is when the manager is opened. What the host changes in its
-/// own environment after that does not reach its processes; mgr_request_variable does.
+/// Makes the base environment of processes empty. Fill it with mgr_config_variable. Default: a copy of the
+/// host's environment, taken when the manager is opened. Later changes of the host's environment do not
+/// reach its processes; use mgr_request_variable for those.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_clear_environment(config: mgr_config_t) -> i32 {
     call(|| change(config, |config| config.environment(Environment::new())))
 }
 
-/// Sets a variable of the environment that processes are started with instead of the host's. The first call takes the
-/// host's environment as it is then, unless mgr_config_clear_environment was called before.
+/// Sets a variable in the base environment of processes. The first call copies the host's environment,
+/// unless mgr_config_clear_environment was called before.
 ///
-/// MGR_OK; MGR_ERR_INVALID if name or value is NULL; MGR_ERR_HANDLE. A name that cannot be one is refused by mgr_open.
-/// The texts are copied. Does not block.
+/// Parameters:
+/// - name, value: the variable; copied. An invalid name is refused by mgr_open.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: name or value is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -126,9 +163,17 @@ pub unsafe extern "C" fn mgr_config_variable(
     })
 }
 
-/// The variable in which a process finds its owner. Default: none.
+/// Sets the name of the environment variable that holds the owner of a process. Default: none.
 ///
-/// MGR_OK; MGR_ERR_INVALID if name is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - name: the name; copied. An invalid name is refused by mgr_open.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: name is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -145,10 +190,18 @@ pub unsafe extern "C" fn mgr_config_owner_variable(
     })
 }
 
-/// How processes are started, for those who must have one way: MGR_START_AUTOMATIC (the default), MGR_START_POSIX_SPAWN
-/// (starts answer MGR_ERR_UNSUPPORTED where the C library cannot do it, as before glibc 2.34) or MGR_START_STD.
+/// Sets how processes are started. Most hosts keep the default, MGR_START_AUTOMATIC.
 ///
-/// MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - method: one of MGR_START_*. With MGR_START_POSIX_SPAWN, mgr_start returns MGR_ERR_UNSUPPORTED if the C
+///   library lacks what is needed, as before glibc 2.34.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: there is no such method.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_start_method(config: mgr_config_t, method: i32) -> i32 {
     call(|| {
@@ -162,76 +215,141 @@ pub extern "C" fn mgr_config_start_method(config: mgr_config_t, method: i32) -> 
     })
 }
 
-/// How many bytes at the beginning of each stream are kept, up to 1 GiB. Default: 16,384.
+/// Sets how many bytes of the beginning of each stream are kept. Default: 16,384.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. A number out of range is refused by mgr_open. Does not block.
+/// Parameters:
+/// - bytes: up to 1 GiB. A number out of range is refused by mgr_open.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_head_bytes(config: mgr_config_t, bytes: usize) -> i32 {
     call(|| change(config, |config| config.head_bytes(bytes)))
 }
 
-/// How many bytes at the end of each stream are kept, from 1 to 1 GiB. Default: 16,384.
+/// Sets how many bytes of the end of each stream are kept. Default: 16,384.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. A number out of range is refused by mgr_open. Does not block.
+/// Parameters:
+/// - bytes: 1 to 1 GiB. A number out of range is refused by mgr_open.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_tail_bytes(config: mgr_config_t, bytes: usize) -> i32 {
     call(|| change(config, |config| config.tail_bytes(bytes)))
 }
 
-/// The longest line in the text of mgr_output, in bytes; 0 for no limit. Default: 2,048.
+/// Sets the length of the longest line in the text of mgr_output. Longer lines are cut. Default: 2,048.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - bytes: the length in bytes; 0 is no limit.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_max_line_bytes(config: mgr_config_t, bytes: usize) -> i32 {
     call(|| change(config, |config| config.max_line_bytes(bytes)))
 }
 
-/// How many processes may live at once; one lives while its leader runs or its output is open. Default: 1,024.
+/// Sets how many processes may be live at the same time. A process is live until its leader and its output
+/// have ended. Default: 1,024.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Zero is refused by mgr_open. Does not block.
+/// Parameters:
+/// - count: at least 1. 0 is refused by mgr_open.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_max_processes(config: mgr_config_t, count: usize) -> i32 {
     call(|| change(config, |config| config.max_processes(count)))
 }
 
-/// How many ended processes are kept; the oldest are dropped first. Default: 1,024.
+/// Sets how many ended processes are kept. The oldest are dropped first. Default: 1,024.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - count: any number.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_max_ended(config: mgr_config_t, count: usize) -> i32 {
     call(|| change(config, |config| config.max_ended(count)))
 }
 
-/// How long an ended process is kept, in milliseconds; negative is for ever. Default: 300,000 (5 minutes).
+/// Sets how long an ended process is kept, from the end of its leader or, if that is later, of its output.
+/// Then it is dropped. Default: 300,000 (5 minutes).
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - time_ms: milliseconds; negative is without a limit.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_keep_ended_ms(config: mgr_config_t, time_ms: i64) -> i32 {
     call(|| change(config, |config| config.keep_ended(period(time_ms))))
 }
 
-/// How long an ended process that was started with a key is kept, in milliseconds; negative is for ever. What its key has
-/// started, and how that ended, is remembered after that. Default: 3,600,000 (1 hour).
+/// Sets how long an ended process that was started with a key is kept. After that, its output is dropped;
+/// its key and its final state are remembered. Default: 3,600,000 (1 hour).
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - time_ms: milliseconds; negative is without a limit.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_keep_keyed_ms(config: mgr_config_t, time_ms: i64) -> i32 {
     call(|| change(config, |config| config.keep_keyed(period(time_ms))))
 }
 
-/// The time between TERM and KILL when the time limit of a request expires and when a key is canceled, in milliseconds; negative never sends KILL.
-/// Default: 5,000.
+/// Sets the time between TERM and KILL for a process that has reached its time limit and for one whose key
+/// is canceled. Default: 5,000.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - grace_ms: milliseconds; with a negative number, KILL is never sent.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_stop_grace_ms(config: mgr_config_t, grace_ms: i64) -> i32 {
     call(|| change(config, |config| config.stop_grace(period(grace_ms))))
 }
 
-/// The time between TERM and KILL when the manager or a scope is closed, in milliseconds; negative never sends KILL.
-/// Default: 0, KILL at once.
+/// Sets the time between TERM and KILL when the manager or a scope is closed. Default: 0, which sends KILL
+/// at once.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - grace_ms: milliseconds; with a negative number, KILL is never sent.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_config_close_grace_ms(config: mgr_config_t, grace_ms: i64) -> i32 {
     call(|| change(config, |config| config.close_grace(period(grace_ms))))

@@ -10,23 +10,23 @@ use super::handles;
 use super::memory::{StructOut, borrowed};
 use super::types::*;
 
-/// Milliseconds of the caller: negative is for ever.
+/// Milliseconds of the caller: negative is without a limit.
 pub(super) fn timeout(milliseconds: i64) -> Option<Duration> {
     u64::try_from(milliseconds).ok().map(Duration::from_millis)
 }
 
-/// Milliseconds of the caller where "for ever" is only a very long time.
+/// Milliseconds of the caller, for options without a value for "no limit": negative is the longest time.
 pub(super) fn period(milliseconds: i64) -> Duration {
     timeout(milliseconds).unwrap_or(Duration::MAX)
 }
 
-/// An id of the caller. What is no id names no process.
+/// An id of the caller. A text that is not an id names no process: it is not found.
 ///
 /// # Safety
 ///
 /// As for [`text`].
 pub(super) unsafe fn parse_id(id: *const c_char) -> Result<Id, CallError> {
-    // SAFETY: passed on; it is parsed before the call ends.
+    // SAFETY: the caller's promise. The text is parsed before the call ends.
     let id = unsafe { borrowed(id, "the id is NULL") }?;
     let parsed = id.to_str().ok().and_then(|id| id.parse::<Id>().ok());
     parsed.ok_or_else(|| {
@@ -43,12 +43,13 @@ pub(super) unsafe fn parse_id(id: *const c_char) -> Result<Id, CallError> {
 /// As for [`text`].
 pub(super) unsafe fn process(manager: mgr_t, id: *const c_char) -> Result<Process, CallError> {
     let manager: Manager = handles::manager(manager)?;
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise.
     let id = unsafe { parse_id(id) }?;
     Ok(manager.get(id)?)
 }
 
-/// The same, for functions that report how a process ended whose output is gone.
+/// The same, for functions that report the final state of a process that was dropped: it is written to
+/// `place`.
 ///
 /// # Safety
 ///
@@ -58,7 +59,7 @@ pub(super) unsafe fn process_or_end(
     id: *const c_char,
     place: &StructOut<mgr_process>,
 ) -> Result<Process, CallError> {
-    // SAFETY: passed on.
+    // SAFETY: the caller's promise.
     let process = unsafe { process(manager, id) };
     if let Err(CallError::Api(Error::Expired { status })) = &process {
         place.put(self::status(status));
@@ -66,7 +67,7 @@ pub(super) unsafe fn process_or_end(
     process
 }
 
-/// What stands for a process that a key has not started.
+/// The result of a cancel whose key has not started a process.
 pub(super) fn no_process(state: i32) -> mgr_process {
     mgr_process {
         struct_size: size_of::<mgr_process>(),
@@ -89,7 +90,7 @@ pub(super) fn no_process(state: i32) -> mgr_process {
     }
 }
 
-/// The stream that a number of the caller names, without flags.
+/// A stream of the caller, without flags.
 pub(super) fn stream(number: i32) -> Result<Stream, CallError> {
     match number {
         MGR_STDOUT => Ok(Stream::Stdout),
@@ -107,7 +108,7 @@ pub(super) fn stream_number(stream: Stream) -> i32 {
     }
 }
 
-/// An id as C has it.
+/// An id, for C.
 pub(super) fn id(id: Id) -> mgr_id {
     let mut text = [0; 37];
     for (place, byte) in text.iter_mut().zip(id.to_string().bytes()) {
@@ -128,7 +129,7 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A status as C has it.
+/// A status, for C.
 pub(super) fn status(status: &Status) -> mgr_process {
     let (state, signal, core_dumped) = match status.state {
         State::Running => (MGR_RUNNING, 0, false),
@@ -167,7 +168,7 @@ pub(super) fn status(status: &Status) -> mgr_process {
     }
 }
 
-/// An event as C has it.
+/// An event, for C.
 pub(super) fn event(event: Event) -> mgr_event {
     let (kind, of, stream, missed) = match event {
         Event::Started(id) => (MGR_EVENT_STARTED, Some(id), 0, 0),

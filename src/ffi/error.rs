@@ -1,4 +1,4 @@
-//! Why a call fails, and the way from that to a code and a `mgr_error`.
+//! The error of a call, and its conversion to a code, an `errno` and a `mgr_error`.
 
 use std::ffi::c_char;
 
@@ -7,11 +7,11 @@ use crate::{Error, Step};
 use super::codes::*;
 use super::types::mgr_error;
 
-/// Why a call fails: an error of the Rust API, or one that only the C face has.
+/// The error of a call: one of the Rust API, or one that only the C face has.
 #[derive(Debug)]
 pub(super) enum CallError {
     Api(Error),
-    /// An argument that Rust's types rule out.
+    /// An argument that the types of the Rust API exclude.
     Argument(&'static str),
     Handle,
     Buffer,
@@ -82,7 +82,7 @@ impl CallError {
         }
     }
 
-    /// What `mgr_error` holds.
+    /// Fills a `mgr_error`.
     pub(super) fn describe(&self, error: &mut mgr_error) {
         error.code = self.code();
         error.os_error = self.os_error();

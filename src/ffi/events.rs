@@ -1,4 +1,4 @@
-//! What happens, one event after another.
+//! The exported functions for events.
 
 use std::ffi::c_char;
 use std::os::fd::AsRawFd;
@@ -11,13 +11,20 @@ use super::handles::{self, Object};
 use super::memory::{Out, StructOut};
 use super::types::*;
 
-/// Subscribes to what happens to the processes that a manager or scope sees, from now on. Each event goes to each
-/// subscription once. Up to 16,384 events wait for the subscriber; what comes when the queue is full is counted, and
-/// reported by MGR_EVENT_MISSED.
+/// Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes to
+/// each subscription once. A subscription holds up to 16,384 events. Further ones are dropped and counted;
+/// MGR_EVENT_MISSED reports the count.
 ///
-/// events: receives the handle; give it back with mgr_events_release.
+/// Parameters:
+/// - events: receives the handle. Release it with mgr_events_release.
 ///
-/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_CLOSED; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: events is NULL.
+/// - MGR_ERR_CLOSED
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -33,15 +40,19 @@ pub unsafe extern "C" fn mgr_events_open(manager: mgr_t, events: *mut mgr_events
     })
 }
 
-/// Gives a subscription back. A mgr_events_next that waits in another thread returns MGR_ERR_CLOSED.
+/// Ends a subscription. A mgr_events_next that waits in another thread returns MGR_ERR_CLOSED.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_events_release(events: mgr_events_t) -> i32 {
     call(|| {
         let removed = handles::remove(events, |object| matches!(object, Object::Events(_)))?;
         if let Object::Events(events) = removed {
-            // Another call may hold it, and wait.
+            // Another call may hold it and wait for an event.
             events.close()?;
         }
         Ok(MGR_OK)
@@ -50,13 +61,20 @@ pub extern "C" fn mgr_events_release(events: mgr_events_t) -> i32 {
 
 /// Takes the next event.
 ///
-/// timeout_ms: how long to wait for one; negative is for ever, 0 does not wait.
-/// event: receives it. Set its struct_size.
+/// Parameters:
+/// - timeout_ms: how long to wait for an event; negative is without a limit, 0 does not wait.
+/// - event: receives the event. Set its struct_size.
 ///
-/// MGR_OK; MGR_TIMEOUT: none came in time; MGR_ERR_CLOSED: none is left and none will come, because the manager is closed
-/// or the subscription released; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+/// Returns:
+/// - MGR_OK
+/// - MGR_TIMEOUT: no event came in time.
+/// - MGR_ERR_CLOSED: all events were taken and none will follow, because the manager was closed or the
+///   subscription released.
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks; ended by an event, by mgr_close of the manager, by mgr_events_release, and by the timeout.
+/// Blocks: until there is an event, up to the timeout. mgr_close of the manager and mgr_events_release end
+/// it.
 ///
 /// # Safety
 ///
@@ -80,13 +98,20 @@ pub unsafe extern "C" fn mgr_events_next(
     })
 }
 
-/// A descriptor that is readable while there may be an event, for a host's own loop (poll, epoll). When it is, call
-/// mgr_events_next with a timeout of 0 until it answers MGR_TIMEOUT. The descriptor belongs to the subscription: neither
-/// read it nor close it; it goes with mgr_events_release.
+/// Reports a descriptor that is readable while there may be an event, for the host's own loop (poll,
+/// epoll). When it is readable, call mgr_events_next with a timeout of 0 until it returns MGR_TIMEOUT.
 ///
-/// descriptor: receives it.
+/// Parameters:
+/// - descriptor: receives the descriptor. It belongs to the subscription: do not read from it and do not
+///   close it. mgr_events_release closes it.
 ///
-/// MGR_OK; MGR_ERR_IO if there is no descriptor to be had; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_IO: out of file descriptors.
+/// - MGR_ERR_INVALID: descriptor is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -101,15 +126,27 @@ pub unsafe extern "C" fn mgr_events_descriptor(events: mgr_events_t, descriptor:
     })
 }
 
-/// Asks for one MGR_EVENT_READABLE: as soon as there is a byte of the stream past the cursor, or the process or the
-/// stream has ended; at once if that is so already. The end of the process is told once: after that only bytes and the end
-/// of the stream are. Asking again before it came moves the cursor. So one thread follows
-/// any number of processes: it reads with a timeout of 0, watches when there is nothing, and waits in mgr_events_next.
+/// Requests one MGR_EVENT_READABLE: when a byte past the cursor is available, the process has ended, or the
+/// stream has ended; immediately if that is already so. The end of the process is reported once per
+/// subscription; after that, only bytes and the end of the stream are. A second call before the event
+/// replaces the cursor.
 ///
-/// manager: one that sees the process.
-/// stream: MGR_STDOUT or MGR_STDERR.
+/// With this, one thread can follow any number of processes: it reads with a timeout of 0, watches the
+/// streams that had nothing, and waits in mgr_events_next.
 ///
-/// MGR_OK; MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - manager: a manager or scope that sees the process.
+/// - stream: MGR_STDOUT or MGR_STDERR.
+/// - cursor: a position in the stream, as mgr_read reports it.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///

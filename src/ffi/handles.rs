@@ -1,4 +1,7 @@
-//! Handles: numbers from a counter that stand for objects of ours. A wrong number is an error and never a crash.
+//! Handles: numbers that stand for objects of this library.
+//!
+//! Owns the table of handles. Promises: a number is never used twice, and a wrong number is an error and
+//! never a crash. Lock order: one lock, held for a look-up only, a leaf.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use crate::{Config, Events, Manager, Request};
 
 use super::error::CallError;
 
-/// What a handle stands for. A call holds it by an `Arc` while it runs, so that a release meanwhile harms nobody.
+/// What a handle stands for. A call clones it, so that the object outlives a release during the call.
 #[derive(Clone)]
 pub(super) enum Object {
     Manager(Manager),
@@ -23,13 +26,13 @@ struct Handles {
     last: u64,
 }
 
-/// Locked for a look-up only. A leaf.
+/// Locked for a look-up only; a leaf.
 static HANDLES: RwLock<Handles> = RwLock::new(Handles {
     objects: BTreeMap::new(),
     last: 0,
 });
 
-/// A new handle.
+/// Makes a handle.
 pub(super) fn add(object: Object) -> u64 {
     let mut handles = HANDLES.write();
     handles.last += 1;
@@ -75,7 +78,7 @@ pub(super) fn events(handle: u64) -> Result<Arc<Events>, CallError> {
     })
 }
 
-/// Takes a handle back if it is of the right kind; the object is dropped by the caller, without the lock.
+/// Removes a handle if it is of the right kind. The caller drops the object, after the lock was released.
 pub(super) fn remove(
     handle: u64,
     is_kind: impl FnOnce(&Object) -> bool,

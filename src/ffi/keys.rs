@@ -1,4 +1,4 @@
-//! Keys of idempotent starts.
+//! The exported functions for keys of idempotent starts.
 
 use std::ffi::{c_char, c_void};
 
@@ -11,23 +11,33 @@ use super::handles;
 use super::memory::{Out, StructOut, bytes};
 use super::types::*;
 
-/// Makes sure that a key is not started any more: what was never started never will be, what is being started or runs is
-/// ended (TERM, the manager's stop grace, KILL), what has ended stays as it is.
+/// Makes sure that the process of a key does not run, now or later. A key that was never started is refused
+/// from now on. A process that is being started or runs is ended: TERM, the manager's stop grace, KILL. One
+/// that has ended stays as it is.
 ///
-/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
-/// timeout_ms: how long to wait for that; negative is for as long as it takes, 0 does not wait. The ending goes on.
-/// process: receives what came of it; may be NULL. Set its struct_size. Its state is MGR_NEVER_STARTED if the key has
-/// started nothing, and MGR_STARTING if it is still being started; then it has no id.
+/// Parameters:
+/// - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
+/// - timeout_ms: how long to wait for the end; negative is without a limit, 0 does not wait. The process is
+///   ended also after a timeout.
+/// - process: receives the state of the process; may be NULL. Set its struct_size. The state is
+///   MGR_NEVER_STARTED if the key has not started a process, and MGR_STARTING if it is still being started;
+///   then the id is empty.
 ///
-/// MGR_OK: nothing of it runs; ended_by tells whether it was this cancel that ended it. MGR_TIMEOUT: the time was up
-/// first. MGR_ERR_LIMIT: the key was never seen and 16,384 keys are remembered already; MGR_ERR_IO: no thread to end it;
-/// MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too.
+/// Returns:
+/// - MGR_OK: the process of the key does not run. ended_by is MGR_BY_CANCEL if this cancel has ended it.
+/// - MGR_TIMEOUT: the timeout passed first.
+/// - MGR_ERR_LIMIT: the key is new, and 16,384 keys are remembered already.
+/// - MGR_ERR_CLOSED: the manager was closed while the key was being started.
+/// - MGR_ERR_IO: out of threads; the process was not ended.
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks; ended by the end of the process and by the timeout.
+/// Blocks: until the process has ended, up to the timeout.
 ///
 /// # Safety
 ///
-/// `key` is NULL or valid for reading `length` bytes; `process` is NULL or valid for writing and its struct_size is set.
+/// `key` is NULL or valid for reading `length` bytes; `process` is NULL or valid for writing and its
+/// struct_size is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mgr_cancel(
     manager: mgr_t,
@@ -61,12 +71,19 @@ pub unsafe extern "C" fn mgr_cancel(
     })
 }
 
-/// The process that a key has started, also when its output is gone.
+/// Finds the process that a key has started, also when the process was dropped.
 ///
-/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
-/// id: receives its id; may be NULL.
+/// Parameters:
+/// - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
+/// - id: receives the id of the process; may be NULL.
 ///
-/// MGR_OK; MGR_ERR_NOT_FOUND if the key has started nothing (yet); MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_NOT_FOUND: the key has not started a process, or not yet.
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -88,10 +105,16 @@ pub unsafe extern "C" fn mgr_find(
     })
 }
 
-/// Drops an ended process and the record of its key, if it was started with one: the key is then as if it had never been
-/// used. What it left behind goes on, until the manager is closed.
+/// Drops an ended process, and the record of its key if it has one. The key can then be started again. What
+/// the process left behind goes on until the manager is closed.
 ///
-/// MGR_OK; MGR_ERR_INVALID if the process has not ended; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: id is NULL, or the process has not ended.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -106,13 +129,19 @@ pub unsafe extern "C" fn mgr_forget(manager: mgr_t, id: *const c_char) -> i32 {
     })
 }
 
-/// Frees the record of a key that has started nothing, because its start failed or it was canceled before, or whose process
-/// has ended: the key is then as if it had never been used.
+/// Removes the record of a key. The key can then be started again. If the key has started a process, the
+/// process must have ended, and is dropped.
 ///
-/// key, length: 1 to 255 bytes. The owner is that of the scope; none for a manager.
+/// Parameters:
+/// - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
 ///
-/// MGR_OK; MGR_ERR_NOT_FOUND if there is no record of it; MGR_ERR_INVALID, also if its process has not ended;
-/// MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_NOT_FOUND: there is no record, or the key is being started.
+/// - MGR_ERR_INVALID: the process of the key has not ended; or key is invalid.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! Managers and scopes.
+//! The exported functions for managers and scopes.
 
 use std::ffi::c_char;
 
@@ -11,13 +11,20 @@ use super::handles::{self, Object};
 use super::memory::{Out, text};
 use super::types::*;
 
-/// Opens a manager: a registry of processes, with threads of its own.
+/// Opens a manager: a registry of processes. It has one thread and two descriptors of its own until it is
+/// closed.
 ///
-/// config: options, or 0 for all defaults.
-/// manager: receives the handle; give it back with mgr_release.
+/// Parameters:
+/// - config: a config handle, or 0 for all defaults. The manager copies the options.
+/// - manager: receives the handle. Release it with mgr_release.
 ///
-/// MGR_OK; MGR_ERR_INVALID if manager is NULL or an option is out of range; MGR_ERR_HANDLE if these are no options;
-/// MGR_ERR_IO if there is no thread or no descriptor to be had (it holds two until it is closed). Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: manager is NULL, or an option is out of range.
+/// - MGR_ERR_HANDLE: config is neither 0 nor a config handle.
+/// - MGR_ERR_IO: out of threads or file descriptors.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -36,14 +43,20 @@ pub unsafe extern "C" fn mgr_open(config: mgr_config_t, manager: *mut mgr_t) -> 
     })
 }
 
-/// Makes a view of a manager that sees, starts and ends only one owner's processes. Every function that takes a manager
-/// takes a scope. A scope of a scope must be of the same owner.
+/// Makes a scope: a view of a manager that sees, starts and ends only the processes of one owner. Every
+/// function that takes a manager takes a scope too. A scope of a scope must have the same owner.
 ///
-/// owner: any bytes but none; copied.
-/// scope: receives the handle; give it back with mgr_release, which leaves the processes alone.
+/// Parameters:
+/// - owner: the owner; not empty, any bytes; copied.
+/// - scope: receives the handle. Release it with mgr_release, which leaves the processes alone.
 ///
-/// MGR_OK; MGR_ERR_INVALID if an argument is NULL, or the owner empty or another scope's; MGR_ERR_HANDLE;
-/// MGR_ERR_CLOSED. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: an argument is NULL, the owner is empty, or manager is a scope of another owner.
+/// - MGR_ERR_HANDLE
+/// - MGR_ERR_CLOSED
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -61,12 +74,19 @@ pub unsafe extern "C" fn mgr_scope(manager: mgr_t, owner: *const c_char, scope: 
     })
 }
 
-/// The name of this manager among all that ever were: by it a caller can tell "never started here" from "started by
-/// another instance".
+/// Reports the id of a manager, which is different for each manager that is opened. With it, a caller can
+/// tell a key that was never started here from one that was started by another manager. A scope has the id
+/// of its manager.
 ///
-/// instance: receives it.
+/// Parameters:
+/// - instance: receives the id.
 ///
-/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: instance is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -81,13 +101,19 @@ pub unsafe extern "C" fn mgr_instance(manager: mgr_t, instance: *mut mgr_id) -> 
     })
 }
 
-/// Refuses new starts, ends every process that the manager or scope sees, with everything that these left behind, and
-/// waits for that. Then every other call that waits on these processes returns. Ended processes can still be read,
-/// until the handle is released. Closing again changes nothing.
+/// Ends all processes that the manager or scope sees, with everything that they left behind, and waits
+/// until they have ended. New starts are refused. Other calls that wait for these processes return. Ended
+/// processes can still be read, until the handle is released. Closing again changes nothing.
 ///
-/// MGR_OK; MGR_ERR_HANDLE; MGR_ERR_IO if the kernel did not end a process within 10 seconds of KILL, or if what left a
-/// process group cannot be looked for, because /proc is not mounted or there is no descriptor to be had; closing again
-/// tries again then. Blocks for the manager's close grace (default 0) and the kernel's work.
+/// Returns:
+/// - MGR_OK: nothing is left.
+/// - MGR_ERR_HANDLE
+/// - MGR_ERR_IO: a process has not ended 10 seconds after KILL; or processes that left their process group
+///   cannot be searched for, because /proc is not mounted or the system is out of file descriptors. Closing
+///   again tries again.
+///
+/// Blocks: until starts under way have finished; then up to the manager's close grace (default 0) and until
+/// the kernel has ended the processes.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_close(manager: mgr_t) -> i32 {
     call(|| {
@@ -96,16 +122,21 @@ pub extern "C" fn mgr_close(manager: mgr_t) -> i32 {
     })
 }
 
-/// Gives the handle of a manager or scope back. Of a manager this closes it first, as mgr_close does; of a scope it
-/// leaves the processes alone. Calls that are under way in other threads end as they would have.
+/// Gives back the handle of a manager or scope. A manager is closed first, as by mgr_close. Of a scope, the
+/// processes are left alone. Calls that are under way in other threads go on.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Blocks as mgr_close does for a manager, and not for a scope.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+/// - MGR_ERR_IO: as for mgr_close. The handle is released all the same.
+///
+/// Blocks: as mgr_close for a manager; not for a scope.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
     call(|| {
         let removed = handles::remove(manager, |object| matches!(object, Object::Manager(_)))?;
         if let Object::Manager(manager) = removed {
-            // The last clone may be in another call's hands, so dropping ours is not enough.
+            // Another call may hold a clone, so dropping this one would not close it.
             if !manager.is_scope() {
                 manager.close()?;
             }
@@ -114,13 +145,19 @@ pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
     })
 }
 
-/// Ends what hosts that are gone have left behind, whichever manager of theirs started it. Touches nothing of a host that
-/// lives. For a program that was killed and starts again.
+/// Ends the processes of hosts that have ended, whichever manager of theirs has started them. For a program
+/// that was killed and starts again. Processes of a running host, and of hosts in other pid namespaces, are
+/// left alone.
 ///
-/// count: receives how many processes were ended; may be NULL.
+/// Parameters:
+/// - count: receives the number of processes that were ended; may be NULL.
 ///
-/// MGR_OK; MGR_ERR_IO if something is left after 10 seconds, or there is no process table to look through; MGR_ERR_HANDLE.
-/// Blocks for as long as the kernel takes to end them.
+/// Returns:
+/// - MGR_OK: nothing is left.
+/// - MGR_ERR_IO: some have not ended after 10 seconds, or /proc cannot be read.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: until they have ended, at most 10 seconds.
 ///
 /// # Safety
 ///

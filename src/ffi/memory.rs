@@ -6,17 +6,17 @@ use std::os::unix::ffi::OsStrExt;
 use super::error::CallError;
 use super::types::*;
 
-/// A text of the caller.
+/// Copies a text of the caller.
 ///
 /// # Safety
 ///
 /// `text` is NULL or points to a text that ends with a NUL.
 pub(super) unsafe fn text(text: *const c_char, what: &'static str) -> Result<OsString, CallError> {
-    // SAFETY: passed on; it is copied before the call ends.
+    // SAFETY: the caller's promise. The text is copied before the call ends.
     unsafe { borrowed(text, what) }.map(|text| OsStr::from_bytes(text.to_bytes()).to_os_string())
 }
 
-/// A text of the caller that is not kept.
+/// A text of the caller, valid during the call.
 ///
 /// # Safety
 ///
@@ -32,7 +32,7 @@ pub(super) unsafe fn borrowed<'a>(
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
-/// The memory of the caller that a result goes to; NULL where it is not wanted.
+/// The memory of the caller that a result is written to; NULL if the caller does not want it.
 pub(super) struct Out<T>(*mut T);
 
 impl<T> Out<T> {
@@ -43,7 +43,7 @@ impl<T> Out<T> {
         Out(place)
     }
 
-    /// Refuses NULL, for a result without which the call would be without sense.
+    /// Refuses NULL.
     pub(super) fn wanted(self, what: &'static str) -> Result<Self, CallError> {
         if self.0.is_null() {
             Err(CallError::Argument(what))
@@ -54,21 +54,22 @@ impl<T> Out<T> {
 
     pub(super) fn put(&self, value: T) {
         if !self.0.is_null() {
-            // SAFETY: who made this promised that the place is valid. It need not be aligned, nor initialised.
+            // SAFETY: valid by the promise given to `new`. It need not be aligned or initialised.
             unsafe { self.0.write_unaligned(value) };
         }
     }
 }
 
 impl<T: Copy> Out<T> {
-    /// What stands there, of a place that is read and written.
+    /// The value that the caller has put there. `None` for NULL.
     pub(super) fn get(&self) -> Option<T> {
-        // SAFETY: who made this promised that the place is valid, and one that is read was written by the caller.
+        // SAFETY: valid by the promise given to `new`, and the caller has initialised it.
         (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
     }
 }
 
-/// A struct of the caller that begins with its size.
+/// A struct of the caller, or an array of them, that begins with its size; NULL if the caller does not
+/// want it.
 pub(super) struct StructOut<T> {
     place: *mut u8,
     size: usize,
@@ -81,7 +82,7 @@ pub(super) struct StructOut<T> {
 ///
 /// The type is `repr(C)`, its first field is that usize, and any bytes are a valid value of it.
 pub(super) unsafe trait HasSize: Copy {
-    /// The size in the first version of this library: a caller's may not be smaller.
+    /// The size in the first version of this library. The caller's may not be smaller.
     const FIRST: usize;
 }
 
@@ -105,7 +106,8 @@ unsafe impl HasSize for mgr_event {
 impl<T: HasSize> StructOut<T> {
     /// # Safety
     ///
-    /// `place` is NULL, or its first field is set and it is valid for writing that many bytes until the call ends.
+    /// `place` is NULL, or its first field is set and it is valid for writing that many bytes until the
+    /// call ends.
     pub(super) unsafe fn new(place: *mut T) -> Result<Self, CallError> {
         let size = match place.is_null() {
             true => T::FIRST,
@@ -130,15 +132,15 @@ impl<T: HasSize> StructOut<T> {
         }
     }
 
-    /// Writes the value, except for the size, which stays the caller's. Of a struct of a later version, which is larger,
-    /// only what this version knows is written.
+    /// Writes the value. Keeps the caller's `struct_size`. If the caller's struct is larger, from a
+    /// later version, the rest is not written.
     pub(super) fn put(&self, value: T) {
         self.put_at(0, value);
     }
 
-    /// Writes the value of an array's element; the array's elements all have the size of the first.
+    /// Writes an element of an array. All elements have the size of the first.
     ///
-    /// The caller of [`StructOut::new`] answers for as many elements as it says.
+    /// The promise given to [`StructOut::new`] must hold for this element.
     pub(super) fn put_at(&self, index: usize, value: T) {
         if self.place.is_null() {
             return;
@@ -146,8 +148,8 @@ impl<T: HasSize> StructOut<T> {
         let skip = size_of::<usize>();
         let length = size_of::<T>().min(self.size) - skip;
         let from = (&raw const value).cast::<u8>();
-        // SAFETY: the caller's element is valid for `size` bytes, of which `length` after the first field are written;
-        // `value` is at least as long.
+        // SAFETY: the caller's element is valid for `size` bytes, of which `length` after the first
+        // field are written; `value` is at least as long.
         unsafe {
             let to = self.place.add(index * self.size);
             to.cast::<usize>().write_unaligned(self.size);
@@ -157,7 +159,7 @@ impl<T: HasSize> StructOut<T> {
     }
 }
 
-/// Bytes of the caller, to be read. NULL with length 0 is an empty slice.
+/// Bytes of the caller to read. NULL with length 0 is an empty slice.
 ///
 /// # Safety
 ///
@@ -176,11 +178,11 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, length: usize) -> Result<&'a [u8
     }
 }
 
-/// Memory of the caller for bytes that are written. NULL with capacity 0 is an empty one.
+/// Memory of the caller to write bytes to. NULL with capacity 0 is an empty slice.
 ///
 /// # Safety
 ///
-/// `buffer` is valid for writing `capacity` bytes until the call ends, and nobody else uses it until then, or it is NULL.
+/// `buffer` is NULL, or valid for writing `capacity` bytes and not used otherwise until the call ends.
 pub(super) unsafe fn buffer_of<'a>(
     buffer: *mut u8,
     capacity: usize,
@@ -198,7 +200,7 @@ pub(super) unsafe fn buffer_of<'a>(
     }
 }
 
-/// Copies a text to the caller and reports its length. A NUL is added where there is room for it.
+/// Copies a text to the caller and reports its length. Adds a NUL if there is room for it.
 pub(super) fn put_text(
     text: &[u8],
     buffer: &mut [u8],

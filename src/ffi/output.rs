@@ -1,4 +1,4 @@
-//! The output of a process.
+//! The exported functions for the output of a process.
 
 use std::ffi::{c_char, c_void};
 
@@ -10,27 +10,37 @@ use super::convert::{self, timeout};
 use super::memory::{Out, StructOut, buffer_of, put_text};
 use super::types::*;
 
-/// Reads the raw bytes of a stream from a cursor on. Reading takes nothing away: any number of readers can read, each
-/// with a cursor of its own.
+/// Reads the bytes of a stream from a cursor on. A read does not consume bytes: there can be any number of
+/// readers, each with its own cursor. If bytes at the cursor were dropped, the read goes on at the first
+/// byte after them that is kept.
 ///
-/// stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END may be added.
-/// cursor: the position to read from, 0 at first; receives the position to read from next.
-/// buffer, capacity: receive the bytes. With capacity 0 (buffer may be NULL) the call tells whether there are any.
-/// length: receives how many bytes were written to the buffer.
-/// lost: receives how many bytes between the old cursor and the first byte in the buffer are gone for good; may be NULL.
-/// timeout_ms: how long to wait for the first byte; negative is for ever, 0 does not wait.
+/// Parameters:
+/// - stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END can be added.
+/// - cursor: the position to read from, 0 at first; receives the position of the next read.
+/// - buffer, capacity: receive the bytes. With capacity 0 (buffer may be NULL), the call reports whether
+///   there are any.
+/// - length: receives the number of bytes in the buffer.
+/// - lost: receives the number of dropped bytes between the old cursor and the first byte in the buffer;
+///   may be NULL.
+/// - timeout_ms: how long to wait for the first byte; negative is without a limit, 0 does not wait.
 ///
-/// MGR_OK: there are bytes. MGR_TIMEOUT: none came in time; call again. MGR_EOF: nothing will ever follow. MGR_ENDED, only
-/// with MGR_READ_UNTIL_END: the process has ended and all that it wrote was read. MGR_ERR_INVALID: also for MGR_STDERR
-/// when the streams are not separate, and for a buffer of less than 4 bytes with MGR_READ_WHOLE_CHARACTERS.
-/// MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE.
+/// Returns:
+/// - MGR_OK: there are bytes.
+/// - MGR_TIMEOUT: no byte came in time. Call again.
+/// - MGR_EOF: the stream has ended; no byte will ever follow.
+/// - MGR_ENDED: only with MGR_READ_UNTIL_END. The process has ended and everything that it wrote was read.
+/// - MGR_ERR_INVALID: an argument is invalid; the stream is MGR_STDERR and the streams are not separate; or
+///   the buffer is smaller than 4 bytes with MGR_READ_WHOLE_CHARACTERS.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks; ended by a byte, by the end of the stream, which mgr_close brings about, and by the timeout.
+/// Blocks: until there is a byte or the stream has ended, up to the timeout. mgr_close ends the stream.
 ///
 /// # Safety
 ///
-/// `id` is NULL or ends with a NUL; `cursor` is NULL or valid for reading and writing; `buffer` is NULL or valid for
-/// writing `capacity` bytes; `length` and `lost` are NULL or valid for writing.
+/// `id` is NULL or ends with a NUL; `cursor` is NULL or valid for reading and writing; `buffer` is NULL
+/// or valid for writing `capacity` bytes; `length` and `lost` are NULL or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mgr_read(
     manager: mgr_t,
@@ -74,21 +84,33 @@ pub unsafe extern "C" fn mgr_read(
     })
 }
 
-/// The output of a stream as a text of bounded size: the whole output, or its beginning and its end with a note between
-/// them. Valid UTF-8, at most three times as long as what is kept, plus the notes.
+/// Reports the output of a stream as a text of bounded size: the whole output, or its beginning and its end
+/// with a note between them. The text is valid UTF-8. It is at most three times as long as what is kept,
+/// plus the notes.
 ///
-/// stream: MGR_STDOUT or MGR_STDERR.
-/// buffer, capacity: receive the text; a NUL is added where there is room for it. The text itself may hold NULs.
-/// length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
-/// truncation: receives the numbers of what the text does not show; may be NULL. Set its struct_size.
+/// Parameters:
+/// - stream: MGR_STDOUT or MGR_STDERR.
+/// - buffer, capacity: receive the text. A NUL is added if there is room for it. The text itself may
+///   contain NULs.
+/// - length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
+/// - truncation: receives how much of the output the text shows, also with MGR_ERR_BUFFER; may be NULL. Set
+///   its struct_size.
 ///
-/// MGR_OK; MGR_ERR_BUFFER if capacity is less than the length: call again with a buffer of at least the length, which
-/// may have grown meanwhile if the process runs; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_BUFFER: capacity is less than the length of the text. Call again with a larger buffer. The
+///   text may have grown meanwhile if the process runs.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
-/// `id` is NULL or ends with a NUL; `buffer` is NULL or valid for writing `capacity` bytes; `length` is NULL or valid for
-/// writing; `truncation` is NULL or valid for writing and its struct_size is set.
+/// `id` is NULL or ends with a NUL; `buffer` is NULL or valid for writing `capacity` bytes; `length` is
+/// NULL or valid for writing; `truncation` is NULL or valid for writing and its struct_size is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mgr_output(
     manager: mgr_t,

@@ -1,4 +1,4 @@
-//! What to start.
+//! The exported functions for requests.
 
 use std::ffi::{c_char, c_void};
 
@@ -42,13 +42,19 @@ unsafe fn add(
 
 /// Makes a request for a command that the manager's shell runs: SHELL -c COMMAND.
 ///
-/// A request is a description: it may be used for any number of starts, also by several threads, and be changed or freed
-/// after a start without changing what was started. It is checked when it is started.
+/// A request describes what to start. It can be used for any number of starts, by several threads at the
+/// same time. Changing or freeing it does not affect processes that were started with it. It is checked by
+/// mgr_start.
 ///
-/// command: any bytes; copied.
-/// request: receives the handle; give it back with mgr_request_free.
+/// Parameters:
+/// - command: the command; any bytes; copied.
+/// - request: receives the handle. Free it with mgr_request_free.
 ///
-/// MGR_OK; MGR_ERR_INVALID if an argument is NULL. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: an argument is NULL.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -62,13 +68,18 @@ pub unsafe extern "C" fn mgr_request_new(
     call(|| unsafe { add(command, request, Request::new) })
 }
 
-/// Makes a request for a program that runs without a shell. A name without a slash is looked up in the PATH of the new
-/// process. Its arguments are added with mgr_request_argument.
+/// Makes a request for a program that runs without a shell. Add its arguments with mgr_request_argument.
 ///
-/// program: any bytes; copied.
-/// request: receives the handle; give it back with mgr_request_free.
+/// Parameters:
+/// - program: the program; any bytes; copied. A name without a slash is searched for in the PATH of the new
+///   process.
+/// - request: receives the handle. Free it with mgr_request_free.
 ///
-/// MGR_OK; MGR_ERR_INVALID if an argument is NULL. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: an argument is NULL.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -82,9 +93,13 @@ pub unsafe extern "C" fn mgr_request_new_program(
     call(|| unsafe { add(program, request, Request::program) })
 }
 
-/// Gives a request back. What was started with it goes on.
+/// Frees a request. Processes that were started with it go on.
 ///
-/// MGR_OK; MGR_ERR_HANDLE if this is no request. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_free(request: mgr_request_t) -> i32 {
     call(|| {
@@ -95,9 +110,17 @@ pub extern "C" fn mgr_request_free(request: mgr_request_t) -> i32 {
     })
 }
 
-/// Adds an argument. For a shell command these are its positional parameters, the first one being $0.
+/// Adds an argument. Of a shell command, the arguments are the positional parameters; the first one is $0.
 ///
-/// MGR_OK; MGR_ERR_INVALID if argument is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - argument: any bytes; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: argument is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -114,9 +137,18 @@ pub unsafe extern "C" fn mgr_request_argument(
     })
 }
 
-/// The directory to run in, used as given. Without one: the manager's, else the home directory, else the host's.
+/// Sets the working directory. If it does not exist, mgr_start fails. Default: the directory of
+/// mgr_config_directory, else the home directory, else the host's working directory.
 ///
-/// MGR_OK; MGR_ERR_INVALID if directory is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - directory: the path, used as given; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: directory is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -133,10 +165,17 @@ pub unsafe extern "C" fn mgr_request_directory(
     })
 }
 
-/// Sets an environment variable; the last value of a name counts.
+/// Sets an environment variable. If a name is set more than once, the last value counts.
 ///
-/// MGR_OK; MGR_ERR_INVALID if name or value is NULL; MGR_ERR_HANDLE. A name that cannot be one is refused by mgr_start.
-/// The texts are copied. Does not block.
+/// Parameters:
+/// - name, value: the variable; copied. An invalid name is refused by mgr_start.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: name or value is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -156,9 +195,18 @@ pub unsafe extern "C" fn mgr_request_variable(
     })
 }
 
-/// Tags the process with an owner: a chat, a tenant, a job. Any bytes but none.
+/// Tags the process with an owner: a chat, a tenant, a job. Default: the owner of the scope that starts it,
+/// else none.
 ///
-/// MGR_OK; MGR_ERR_INVALID if owner is NULL; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - owner: the owner; not empty, any bytes; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: owner is NULL.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -172,10 +220,18 @@ pub unsafe extern "C" fn mgr_request_owner(request: mgr_request_t, owner: *const
     })
 }
 
-/// Marks the process as one that nobody waits for (1) or not (0, the default). Reported with the process; changes
-/// nothing else.
+/// Marks the process as a background process. The mark is reported with the process and changes nothing
+/// else.
 ///
-/// MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - background: 1 or 0 (the default).
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: background is neither 0 nor 1.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_background(request: mgr_request_t, background: i32) -> i32 {
     call(|| {
@@ -184,10 +240,17 @@ pub extern "C" fn mgr_request_background(request: mgr_request_t, background: i32
     })
 }
 
-/// Ends the process after this many milliseconds: TERM, the manager's grace period, KILL. Negative, the default, is no
-/// limit.
+/// Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM, the
+/// manager's stop grace, KILL.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Zero is refused by mgr_start. Does not block.
+/// Parameters:
+/// - limit_ms: milliseconds; negative (the default) is no limit. 0 is refused by mgr_start.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_time_limit_ms(request: mgr_request_t, limit_ms: i64) -> i32 {
     call(|| {
@@ -196,10 +259,18 @@ pub extern "C" fn mgr_request_time_limit_ms(request: mgr_request_t, limit_ms: i6
     })
 }
 
-/// Keeps standard error apart from standard output, as a stream of its own (1), or not (0, the default). The order
-/// between the two is lost.
+/// Makes standard error a stream of its own. Otherwise both are one stream, in the order of the writes. The
+/// order between two separate streams is not known.
 ///
-/// MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - separate: 1 or 0 (the default).
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: separate is neither 0 nor 1.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_separate_streams(request: mgr_request_t, separate: i32) -> i32 {
     call(|| {
@@ -208,10 +279,19 @@ pub extern "C" fn mgr_request_separate_streams(request: mgr_request_t, separate:
     })
 }
 
-/// Never drops a byte that no mgr_read has returned yet (1), or does (0, the default). When all that is kept is unread,
-/// the process waits in its next write, as on an ordinary pipe. For a process that somebody follows to its end.
+/// Keeps every byte until a mgr_read has returned it. When all bytes that are kept are unread and no more
+/// fit, the process blocks in its next write, as on an ordinary pipe. For a process whose output is read to
+/// its end.
 ///
-/// MGR_OK; MGR_ERR_INVALID for another number; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - lossless: 1 or 0 (the default).
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: lossless is neither 0 nor 1.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_lossless(request: mgr_request_t, lossless: i32) -> i32 {
     call(|| {
@@ -220,13 +300,18 @@ pub extern "C" fn mgr_request_lossless(request: mgr_request_t, lossless: i32) ->
     })
 }
 
-/// Makes the start idempotent: however often it is asked for with this key, one process is started, and every start with
-/// an equal request gives it (MGR_ATTACHED). Keys of different owners are different keys.
+/// Makes the start idempotent: of all starts with this key, one starts a process. Every other start with an
+/// equal request returns MGR_ATTACHED and that process. Keys of different owners are different keys.
 ///
-/// key, length: 1 to 255 bytes of any kind; copied.
+/// Parameters:
+/// - key, length: 1 to 255 bytes of any kind; copied. A length out of range is refused by mgr_start.
 ///
-/// MGR_OK; MGR_ERR_INVALID if key is NULL and length is not 0; MGR_ERR_HANDLE. A length out of range is refused by
-/// mgr_start. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: key is NULL and length is not 0.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -244,10 +329,18 @@ pub unsafe extern "C" fn mgr_request_key(
     })
 }
 
-/// The id that the process shall have, instead of a random one: a UUID of 36 characters. One that is known already is
-/// answered by mgr_start with MGR_ERR_CONFLICT, unless key and request are the same.
+/// Sets the id of the process. Default: a random one. If the id is in use, mgr_start returns
+/// MGR_ERR_CONFLICT, unless key and request are the same.
 ///
-/// MGR_OK; MGR_ERR_INVALID if id is NULL or no UUID; MGR_ERR_HANDLE. The text is copied. Does not block.
+/// Parameters:
+/// - id: a UUID of 36 characters; copied.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID: id is NULL or not a UUID.
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -263,10 +356,17 @@ pub unsafe extern "C" fn mgr_request_id(request: mgr_request_t, id: *const c_cha
     })
 }
 
-/// How long a start with a key waits, in milliseconds, for another one that is starting the same key; then mgr_start
-/// answers MGR_TIMEOUT, and the other start goes on. Negative, the default, waits for as long as that takes.
+/// Sets how long mgr_start waits while another caller starts the same key. After that it returns
+/// MGR_TIMEOUT, and the other start goes on.
 ///
-/// MGR_OK; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - timeout_ms: milliseconds; negative (the default) waits without a limit.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_request_start_timeout_ms(request: mgr_request_t, timeout_ms: i64) -> i32 {
     call(|| {

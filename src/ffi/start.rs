@@ -1,4 +1,4 @@
-//! Starting a process.
+//! The exported function that starts a process.
 
 use crate::{Process, Request};
 
@@ -10,24 +10,35 @@ use super::handles;
 use super::memory::{Out, StructOut};
 use super::types::*;
 
-/// Starts what the request describes. Returns when the program has been executed.
+/// Starts a process. Returns when the program has been executed.
 ///
-/// id: receives the id of the process; may be NULL.
-/// error: receives the reason of a failure, with the step of the start that failed; may be NULL. Set its struct_size.
+/// Parameters:
+/// - request: what to start. The request can be changed or freed afterwards.
+/// - id: receives the id of the process; may be NULL.
+/// - error: receives why the start failed, with the step that failed; may be NULL. Set its struct_size.
 ///
-/// MGR_OK. MGR_ATTACHED: the request's key had been started before; nothing was started, and id names that process.
-/// MGR_TIMEOUT: another start of the same key is still under way; see mgr_request_start_timeout_ms.
-/// On an error nothing was started and nothing is left of it:
-/// MGR_ERR_INVALID if the request cannot be started by anybody (empty command, bad variable name, an argument or
-/// variable over 131,071 bytes) or belongs to another owner than the scope; MGR_ERR_SPAWN if the system did not start it
-/// (no such directory or program, no permission, no more descriptors, threads or processes), see errno and error;
-/// MGR_ERR_LIMIT if max_processes live already, or 16,384 keys are remembered; MGR_ERR_CONFLICT if the key or the id
-/// belongs to a different request; MGR_ERR_CANCELED if the key was canceled before; MGR_ERR_EXPIRED if what the key has
-/// started has ended and was dropped, and mgr_cancel tells how it ended; MGR_ERR_CLOSED; MGR_ERR_HANDLE. A key whose
-/// start failed gets the same failure again.
+/// Returns:
+/// - MGR_OK: the process was started.
+/// - MGR_ATTACHED: the key of the request was started before. Nothing was started; id names the process of
+///   the key.
+/// - MGR_TIMEOUT: another caller is still starting the same key; see mgr_request_start_timeout_ms.
+/// - MGR_ERR_INVALID: the request cannot be started on any system (empty command, invalid variable name, an
+///   argument or variable longer than 131,071 bytes), or its owner is not that of the scope.
+/// - MGR_ERR_SPAWN: the system did not start it (no such directory or program, no permission, out of file
+///   descriptors, threads or processes); see errno and error. Later starts of the same key fail with the
+///   same error.
+/// - MGR_ERR_LIMIT: max_processes processes are live, or 16,384 keys are remembered.
+/// - MGR_ERR_CONFLICT: the key or the id belongs to a different request.
+/// - MGR_ERR_CANCELED: the key was canceled.
+/// - MGR_ERR_EXPIRED: the process of the key has ended and was dropped. mgr_cancel reports how it ended.
+/// - MGR_ERR_UNSUPPORTED: the start method is not available on this system.
+/// - MGR_ERR_CLOSED
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks for as long as the kernel takes to execute the program, and with a key for as long as another start of the
-/// same key takes; mgr_cancel, mgr_close and the request's start timeout end that waiting.
+/// After an error, nothing was started and nothing is left of the start.
+///
+/// Blocks: until the kernel has executed the program; with a key, also while another caller starts the same
+/// key. mgr_cancel, mgr_close and the start timeout of the request end the latter.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! Where processes stand.
+//! The exported functions that report the state of processes.
 
 use std::ffi::{OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -13,18 +13,25 @@ use super::handles;
 use super::memory::{Out, StructOut, buffer_of, put_text};
 use super::types::*;
 
-/// Lists the processes: running ones first, newest first.
+/// Lists the processes: running ones first, newest first. Works on a closed manager too.
 ///
-/// processes: an array that receives up to capacity of them; may be NULL with capacity 0, which only counts them. Set
-/// the struct_size of the first one: all elements have that size.
-/// count: receives how many there are in all, which may be more than capacity; may be NULL.
+/// Parameters:
+/// - processes: an array that receives up to capacity processes; NULL if capacity is 0. Set the struct_size
+///   of the first element; it is the size of all.
+/// - capacity: the number of elements. 0 only counts the processes.
+/// - count: receives the total number of processes, which may be more than capacity; may be NULL.
 ///
-/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_HANDLE. Works on a closed manager too. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
-/// `processes` is NULL, or valid for writing `capacity` elements of the first one's struct_size; `count` is NULL or
-/// valid for writing.
+/// `processes` is NULL, or valid for writing `capacity` elements of the first one's struct_size; `count`
+/// is NULL or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mgr_list(
     manager: mgr_t,
@@ -54,13 +61,19 @@ pub unsafe extern "C" fn mgr_list(
     })
 }
 
-/// Where a process stands.
+/// Reports the state of a process.
 ///
-/// process: receives it. Set its struct_size.
+/// Parameters:
+/// - process: receives the state. Set its struct_size.
 ///
-/// MGR_OK; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND if there is no such process here, or it is another owner's, or it ended
-/// and was dropped; MGR_ERR_EXPIRED if it was started with a key, has ended and was dropped: process holds how it ended;
-/// MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_NOT_FOUND: there is no such process, it has another owner, or it has ended and was dropped.
+/// - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -81,16 +94,23 @@ pub unsafe extern "C" fn mgr_inspect(
     })
 }
 
-/// Waits for the end of a process: until its leader has ended and all that the leader wrote can be read, whoever else
-/// may hold its output.
+/// Waits for the end of a process: until its leader has ended and all output of the leader can be read.
+/// Other processes that still hold the output are not waited for.
 ///
-/// timeout_ms: how long to wait; negative is for ever, 0 does not wait. It ends the waiting and never the process.
-/// process: receives where the process stands, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
+/// Parameters:
+/// - timeout_ms: how long to wait; negative is without a limit, 0 does not wait. The process goes on after
+///   a timeout.
+/// - process: receives the state, also after MGR_TIMEOUT; may be NULL. Set its struct_size.
 ///
-/// MGR_OK: it has ended. MGR_TIMEOUT: it runs. MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped;
-/// process holds how it ended. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+/// Returns:
+/// - MGR_OK: it has ended.
+/// - MGR_TIMEOUT: it runs.
+/// - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks; ended by the end of the process, which mgr_close brings about, and by the timeout.
+/// Blocks: until the process has ended, up to the timeout. mgr_close ends the process.
 ///
 /// # Safety
 ///
@@ -124,6 +144,8 @@ pub unsafe extern "C" fn mgr_wait(
     })
 }
 
+/// Writes a text of a process's status to the caller.
+///
 /// # Safety
 ///
 /// As for `mgr_command`.
@@ -145,18 +167,27 @@ unsafe fn put_about(
     Ok(MGR_OK)
 }
 
-/// The command of a process, as it was asked for; program and arguments with spaces between them.
+/// Reports the command of a process as it was requested. For a program without a shell: the program and its
+/// arguments, with spaces between them.
 ///
-/// buffer, capacity: receive the text; a NUL is added where there is room for it.
-/// length: receives its length without that NUL, also with MGR_ERR_BUFFER; may be NULL.
+/// Parameters:
+/// - buffer, capacity: receive the text. A NUL is added if there is room for it.
+/// - length: receives the length of the text, without that NUL, also with MGR_ERR_BUFFER; may be NULL.
 ///
-/// MGR_OK; MGR_ERR_BUFFER if capacity is less than the length; MGR_ERR_INVALID; MGR_ERR_NOT_FOUND; MGR_ERR_HANDLE. Does
-/// not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_BUFFER: capacity is less than the length of the text.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
-/// `id` is NULL or ends with a NUL; `buffer` is NULL or valid for writing `capacity` bytes; `length` is NULL or valid for
-/// writing.
+/// `id` is NULL or ends with a NUL; `buffer` is NULL or valid for writing `capacity` bytes; `length` is
+/// NULL or valid for writing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mgr_command(
     manager: mgr_t,
@@ -169,7 +200,10 @@ pub unsafe extern "C" fn mgr_command(
     call(|| unsafe { put_about(manager, id, buffer, capacity, length, Status::command) })
 }
 
-/// The directory that a process was started in. Parameters and results are those of mgr_command.
+/// Reports the working directory that a process was started in. Parameters and results are those of
+/// mgr_command.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -189,7 +223,10 @@ pub unsafe extern "C" fn mgr_directory(
     call(|| unsafe { put_about(manager, id, buffer, capacity, length, directory) })
 }
 
-/// The owner of a process; an empty text if it has none. Parameters and results are those of mgr_command.
+/// Reports the owner of a process; an empty text if it has none. Parameters and results are those of
+/// mgr_command.
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! Signals, and stopping a process.
+//! The exported functions that signal and stop a process.
 
 use std::ffi::c_char;
 
@@ -10,13 +10,25 @@ use super::convert::{self, period, status};
 use super::memory::StructOut;
 use super::types::*;
 
-/// Sends a signal to the process group; once the leader has ended, to each process that it left behind. A signal never
-/// reaches a process that is not of this one.
+/// Sends a signal to the process group of a process. Once the leader has ended, the signal is sent to each
+/// process that it left behind. A signal never reaches an unrelated process.
 ///
-/// signal: a number from <signal.h>: SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGSTOP, SIGCONT, SIGUSR1 or SIGUSR2.
+/// Parameters:
+/// - signal: a number from <signal.h>: SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGSTOP, SIGCONT, SIGUSR1
+///   or SIGUSR2.
 ///
-/// MGR_OK; MGR_ERR_UNSUPPORTED for another signal; MGR_ERR_NOT_RUNNING if the process has ended and nothing of it is
-/// left; MGR_ERR_NOT_FOUND; MGR_ERR_IO; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_UNSUPPORTED: the signal is another one.
+/// - MGR_ERR_NOT_RUNNING: the process has ended and nothing of it is left.
+/// - MGR_ERR_IO: the system refused; or the leader has ended and the processes that it left behind cannot
+///   be searched for, because /proc is not mounted or the system is out of file descriptors.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///
@@ -34,17 +46,25 @@ pub unsafe extern "C" fn mgr_signal(manager: mgr_t, id: *const c_char, signal: i
     })
 }
 
-/// Ends a process: TERM to everything that it is and left behind, a grace period, KILL, and waiting for the end. One
-/// that has ended, with nothing left of it, stays as it is; that is no error.
+/// Ends a process and everything that it left behind: sends TERM, waits up to the grace period, sends KILL,
+/// and waits until all of it has ended. If nothing of it is left, it stays as it is; that is not an error.
 ///
-/// grace_ms: how long to wait between TERM and KILL, such as MGR_STOP_GRACE_MS; 0 sends KILL at once, negative never.
-/// process: receives where the process stands; may be NULL. Set its struct_size.
+/// Parameters:
+/// - grace_ms: the time between TERM and KILL, such as MGR_STOP_GRACE_MS; 0 sends KILL at once. With a
+///   negative number, KILL is never sent.
+/// - process: receives the state of the process; may be NULL. Set its struct_size.
 ///
-/// MGR_OK: nothing of it is left. MGR_TIMEOUT: something of it is left 10 seconds after KILL, because it hangs in the
-/// kernel. MGR_ERR_IO: its group was ended, but what left the group cannot be looked for, because /proc is not mounted or
-/// there is no descriptor to be had. MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE.
+/// Returns:
+/// - MGR_OK: nothing of it is left.
+/// - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL. It hangs in the kernel.
+/// - MGR_ERR_IO: its process group was ended, but processes that left the group cannot be searched for,
+///   because /proc is not mounted or the system is out of file descriptors.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
 ///
-/// Blocks for the grace period at most, and for the kernel's work after that.
+/// Blocks: up to the grace period, then until the kernel has ended the processes, at most 10 seconds.
 ///
 /// # Safety
 ///
@@ -70,10 +90,21 @@ pub unsafe extern "C" fn mgr_stop(
     })
 }
 
-/// Begins what mgr_stop does and returns: the rest happens on a thread of the library. MGR_EVENT_STOPPED tells when it
-/// is over.
+/// Does what mgr_stop does on a thread of the library, and returns at once. MGR_EVENT_STOPPED is sent when
+/// it is over.
 ///
-/// MGR_OK; MGR_ERR_IO if there is no thread to be had; MGR_ERR_NOT_FOUND; MGR_ERR_INVALID; MGR_ERR_HANDLE. Does not block.
+/// Parameters:
+/// - grace_ms: as for mgr_stop.
+///
+/// Returns:
+/// - MGR_OK
+/// - MGR_ERR_IO: out of threads.
+/// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
+/// - MGR_ERR_NOT_FOUND
+/// - MGR_ERR_INVALID
+/// - MGR_ERR_HANDLE
+///
+/// Blocks: no.
 ///
 /// # Safety
 ///

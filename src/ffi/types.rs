@@ -1,54 +1,56 @@
-//! The types of the C face.
+//! The types and constants of the C face.
 
 use std::ffi::c_char;
 
-/// A manager or a scope. 0 is never valid, and a number is never used again.
+/// The handle of a manager or a scope. 0 is never valid.
 pub type mgr_t = u64;
 
-/// Options for mgr_open.
+/// The handle of a config: options for mgr_open.
 pub type mgr_config_t = u64;
 
-/// What to start.
+/// The handle of a request: what to start.
 pub type mgr_request_t = u64;
 
-/// A subscription to events.
+/// The handle of a subscription to events.
 pub type mgr_events_t = u64;
 
 /// The id of a process: a UUID of 36 characters and a NUL.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct mgr_id {
-    /// The text, for every function that takes an id.
+    /// The text. Functions that take an id take this.
     pub text: [c_char; 37],
 }
 
-/// Standard output; standard error too, unless the streams are separate.
+/// Stream: standard output, and standard error unless the streams are separate.
 pub const MGR_STDOUT: i32 = 0;
-/// Standard error, if the streams are separate.
+/// Stream: standard error, if the streams are separate.
 pub const MGR_STDERR: i32 = 1;
 
-/// Added to the stream in mgr_read: a chunk never ends inside a UTF-8 character, unless the stream has ended there. The
-/// buffer must hold at least 4 bytes.
+/// Added to the stream in mgr_read: the bytes never end inside a UTF-8 character, unless the stream has
+/// ended there. The buffer must hold at least 4 bytes.
 pub const MGR_READ_WHOLE_CHARACTERS: i32 = 0x100;
-/// Added to the stream in mgr_read: answer MGR_ENDED, instead of waiting on, once the process has ended and all that it
-/// had written was read, even though something that it left behind may still write.
+/// Added to the stream in mgr_read: return MGR_ENDED when the process has ended and everything that it
+/// wrote was read, although processes that it left behind may still write. Without it, mgr_read waits
+/// for these.
 pub const MGR_READ_UNTIL_END: i32 = 0x200;
 
 /// State: the leader has not ended.
 pub const MGR_RUNNING: i32 = 0;
-/// State: the leader ended by itself; see exit_code.
+/// State: the leader has exited; see exit_code.
 pub const MGR_EXITED: i32 = 1;
-/// State: a signal ended the leader; see signal.
+/// State: a signal has ended the leader; see signal.
 pub const MGR_SIGNALED: i32 = 2;
-/// State: the leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD.
+/// State: the leader has ended, and how is unknown, because the host has reaped it or ignores SIGCHLD.
 pub const MGR_LOST: i32 = 3;
 
-/// State, of mgr_cancel only: the key has started nothing, and never will.
+/// State, only from mgr_cancel: the key has not started a process, and will not.
 pub const MGR_NEVER_STARTED: i32 = 4;
-/// State, of mgr_cancel only: the key is still being started, and what comes of it will be ended.
+/// State, only from mgr_cancel: the key is still being started. The process will be ended if the start
+/// succeeds.
 pub const MGR_STARTING: i32 = 5;
 
-/// Ended by: nobody asked for it, or it has not ended.
+/// Ended by: no call of this library; or it has not ended.
 pub const MGR_BY_NOBODY: i32 = 0;
 /// Ended by: mgr_signal.
 pub const MGR_BY_SIGNAL: i32 = 1;
@@ -61,17 +63,17 @@ pub const MGR_BY_CANCEL: i32 = 4;
 /// Ended by: mgr_close or mgr_release.
 pub const MGR_BY_CLOSE: i32 = 5;
 
-/// Start method: the best that the system has.
+/// Start method: the best one that the system has.
 pub const MGR_START_AUTOMATIC: i32 = 0;
-/// Start method: a posix_spawn that cleans what a child must not inherit, and never forks.
+/// Start method: posix_spawn, with everything reset that a child must not inherit. Never forks the host.
 pub const MGR_START_POSIX_SPAWN: i32 = 1;
-/// Start method: Rust's standard library, which forks when the host has something that a child must not inherit.
+/// Start method: Rust's standard library. Forks the host if it has something that a child must not inherit.
 pub const MGR_START_STD: i32 = 2;
 
-/// The grace period between TERM and KILL that mgr_stop is usually called with, in milliseconds.
+/// The usual grace period of mgr_stop between TERM and KILL, in milliseconds.
 pub const MGR_STOP_GRACE_MS: i64 = 5_000;
 
-/// Where a process stands. Set struct_size to sizeof(mgr_process) before each call that fills one.
+/// The state of a process. Set struct_size before the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct mgr_process {
@@ -79,40 +81,43 @@ pub struct mgr_process {
     pub struct_size: usize,
     /// The id.
     pub id: mgr_id,
-    /// The pid of the leader, which is the number of its process group. Once the leader has ended the number may be
-    /// another process's.
+    /// The pid of the leader, which is also its process group. Once the leader has ended, an unrelated
+    /// process may have this number.
     pub pid: i32,
-    /// MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or MGR_STARTING.
+    /// MGR_RUNNING, MGR_EXITED, MGR_SIGNALED or MGR_LOST; from mgr_cancel also MGR_NEVER_STARTED or
+    /// MGR_STARTING.
     pub state: i32,
     /// The exit code; -1 unless the state is MGR_EXITED.
     pub exit_code: i32,
     /// The signal that ended the leader; 0 unless the state is MGR_SIGNALED.
     pub signal: i32,
-    /// 1 if it left a core dump.
+    /// 1 if the leader has left a core dump.
     pub core_dumped: i32,
-    /// Who asked for the end: one of MGR_BY_NOBODY and its neighbours.
+    /// What has ended the process: one of MGR_BY_*.
     pub ended_by: i32,
-    /// 1 if the request said that nobody waits for it.
+    /// 1 if the request marked it as a background process.
     pub background: i32,
-    /// 1 while somebody may still write to the output: the leader, or something that it left behind.
+    /// 1 while the leader, or a process that it left behind, can still write to the output.
     pub output_open: i32,
-    /// When it was started: milliseconds of Unix time.
+    /// The time of the start: milliseconds of Unix time.
     pub started_at_ms: i64,
-    /// When it ended: milliseconds of Unix time, 0 while it runs.
+    /// The time of the end: milliseconds of Unix time, 0 while it runs.
     pub ended_at_ms: i64,
-    /// How long it has run, or did, by a clock that is never set: microseconds.
+    /// How long it has run, by the monotonic clock: microseconds.
     pub duration_us: i64,
-    /// Bytes of output so far, all streams together, kept or not.
+    /// Bytes of output so far: of all streams together, kept or dropped.
     pub output_bytes: u64,
-    /// CPU time of the leader, and of the children that it waited for, in user mode: microseconds, 0 while it runs.
+    /// CPU time in user mode, of the leader and the children that it has waited for: microseconds, 0
+    /// while it runs.
     pub user_us: i64,
-    /// The same in the kernel.
+    /// CPU time in the kernel, of the same: microseconds, 0 while it runs.
     pub system_us: i64,
-    /// Peak resident memory of the leader, or of the largest child that it waited for: KiB, 0 while it runs.
+    /// Peak resident memory of the leader, or of the largest child that it has waited for: KiB, 0 while
+    /// it runs.
     pub max_rss_kib: u64,
 }
 
-/// How the text of mgr_output and the output that it was made from differ. Set struct_size before the call.
+/// How much of the output the text of mgr_output shows. Set struct_size before the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct mgr_truncation {
@@ -124,7 +129,7 @@ pub struct mgr_truncation {
     pub original_bytes: u64,
     /// Bytes of the text.
     pub retained_bytes: u64,
-    /// Bytes of the output that the text does not show: those between beginning and end and those cut from long lines.
+    /// Bytes of the output that the text does not show: between beginning and end, and cut from long lines.
     pub omitted_bytes: u64,
 }
 
@@ -138,37 +143,38 @@ pub struct mgr_error {
     pub code: i32,
     /// The operating system's error number (errno), or 0.
     pub os_error: i32,
-    /// The step of the start that failed: MGR_STEP_NONE or one of its neighbours.
+    /// The step of the start that failed: one of MGR_STEP_*.
     pub step: i32,
-    /// What went wrong, in one line that names the offender; ends with a NUL, and is cut if it does not fit.
+    /// The error in one line that names what is wrong. Ends with a NUL; cut if it does not fit.
     pub message: [c_char; 500],
 }
 
 /// Event: the process was started.
 pub const MGR_EVENT_STARTED: i32 = 1;
-/// Event: its leader has ended, and all that it wrote can be read.
+/// Event: the leader has ended, and everything that the leader wrote can be read.
 pub const MGR_EVENT_ENDED: i32 = 2;
-/// Event: nobody will write to any of its streams any more.
+/// Event: all streams of the process have ended: no process can write to them any more.
 pub const MGR_EVENT_OUTPUT_CLOSED: i32 = 3;
-/// Event: what mgr_events_watch asked for: there is something to read past the cursor, or nothing more will come for now.
+/// Event: of mgr_events_watch: there is a byte past the cursor, the process has ended, or the stream has
+/// ended.
 pub const MGR_EVENT_READABLE: i32 = 4;
-/// Event: what mgr_stop_begin began is over.
+/// Event: a stop that mgr_stop_begin has begun is over.
 pub const MGR_EVENT_STOPPED: i32 = 5;
-/// Event: the queue was full, and some events were dropped. Look at everything once.
+/// Event: events were dropped because the queue was full. Query the state of every process once.
 pub const MGR_EVENT_MISSED: i32 = 6;
 
-/// Something that happened. Set struct_size before the call.
+/// An event. Set struct_size before the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct mgr_event {
     /// sizeof(mgr_event), set by the caller. No more than this is written.
     pub struct_size: usize,
-    /// MGR_EVENT_STARTED or one of its neighbours.
+    /// One of MGR_EVENT_*.
     pub kind: i32,
-    /// The stream of MGR_EVENT_READABLE: MGR_STDOUT or MGR_STDERR.
+    /// Of MGR_EVENT_READABLE, the stream: MGR_STDOUT or MGR_STDERR.
     pub stream: i32,
-    /// How many events were dropped, of MGR_EVENT_MISSED.
+    /// Of MGR_EVENT_MISSED, the number of events that were dropped.
     pub missed: u64,
-    /// The process; empty for MGR_EVENT_MISSED.
+    /// The id of the process; empty for MGR_EVENT_MISSED.
     pub id: mgr_id,
 }

@@ -2,17 +2,21 @@
 //!
 //! Owns one record for each key of each owner. Promises:
 //!
-//! - Of all callers that start the same key at the same time, one starts it. The others wait and get the outcome.
-//! - A cancel that comes before the spawn prevents it. A cancel that comes later is told which process to stop.
+//! - Of all callers that start the same key at the same time, one starts it. The others wait and get the
+//!   outcome.
+//! - A cancel that comes before the spawn prevents it. A cancel that comes later is told which process
+//!   to stop.
 //! - A record outlives the output of its process. It is removed only by [`KeyTable::forget`].
 //! - A full table refuses new keys and never evicts a record.
 //!
 //! A record is pending from [`KeyTable::claim`] until its [`PendingStart`] is resolved.
-//! [`PendingStart::begin_spawn`] is the one point in between that decides between a cancel and the spawn. Callers wait
-//! until the record is no longer pending, so they never get an answer that is out of date.
+//! [`PendingStart::begin_spawn`] is the one point in between that decides between a cancel and the
+//! spawn. Callers wait until the record is no longer pending, so they never get an answer that is out of
+//! date.
 //!
-//! Lock order: one lock, a leaf. While it is held, nothing else is locked, nothing is spawned, and the only wait is that
-//! for [`KeyTable::changed`]. A slow start of one key therefore does not delay other keys.
+//! Lock order: one lock, a leaf. While it is held, nothing else is locked, nothing is spawned, and the
+//! only wait is that for [`KeyTable::changed`]. A slow start of one key therefore does not delay other
+//! keys.
 
 mod pending;
 
@@ -39,8 +43,8 @@ pub(crate) struct OwnedKey {
     pub(crate) key: Vec<u8>,
 }
 
-/// A hash of what a request asks for. Equal requests have equal fingerprints; the fingerprints of two different requests
-/// are equal with a probability of 2^-128.
+/// A hash of what a request asks for. Equal requests have equal fingerprints; the fingerprints of two
+/// different requests are equal with a probability of 2^-128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u64; 2]);
 
@@ -123,7 +127,8 @@ impl KeyTable {
         }
     }
 
-    /// The fingerprint of a request: of everything that the request says, and of nothing that is derived from it.
+    /// The fingerprint of a request: of everything that the request says, and of nothing that is derived
+    /// from it.
     pub(crate) fn fingerprint(&self, request: &Request) -> Fingerprint {
         let fields = request.fields();
         // The hash of each byte string includes its length, so no two sequences of fields run together.
@@ -231,7 +236,8 @@ impl KeyTable {
         self.records.lock().by_id.contains_key(&id)
     }
 
-    /// The final status of the process with this id and its owner, if a key has started it and it was dropped.
+    /// The final status of the process with this id and its owner, if a key has started it and it was
+    /// dropped.
     pub(crate) fn expired(&self, id: Id) -> Option<(Option<OsString>, Box<Status>)> {
         let records = self.records.lock();
         let key = records.by_id.get(&id)?;

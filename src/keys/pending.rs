@@ -1,13 +1,14 @@
 //! The start of a key that is under way.
 //!
-//! Owns the pending record of its key. Promises: whatever way the start ends, the record is resolved once and all callers
-//! that wait for it are woken. Takes the lock of the [`KeyTable`], a leaf, for one step at a time.
+//! Owns the pending record of its key. Promises: whatever way the start ends, the record is resolved
+//! once and all callers that wait for it are woken. Takes the lock of the [`KeyTable`], a leaf, for one
+//! step at a time.
 
 use super::{KeyTable, OwnedKey, Record};
 use crate::error::Error;
 
-/// The right to start a key. Dropped unresolved, it removes the record, as if the key had not been claimed. If the key was
-/// canceled meanwhile, it stays canceled.
+/// The right to start a key. Dropped unresolved, it removes the record, as if the key had not been
+/// claimed. If the key was canceled meanwhile, it stays canceled.
 #[derive(Debug)]
 pub(crate) struct PendingStart<'a> {
     table: &'a KeyTable,
@@ -29,8 +30,8 @@ impl<'a> PendingStart<'a> {
     }
 
     /// The process was started and is in the manager's table. Returns true if the key was canceled after
-    /// [`begin_spawn`](PendingStart::begin_spawn): then the caller must stop the process, because the cancel may have timed
-    /// out.
+    /// [`begin_spawn`](PendingStart::begin_spawn): then the caller must stop the process, because the
+    /// cancel may have timed out.
     pub(crate) fn publish(self) -> bool {
         let mut was_canceled = false;
         self.resolve(|pending| match pending {
@@ -65,7 +66,8 @@ impl<'a> PendingStart<'a> {
         });
     }
 
-    /// Replaces the pending record by the result of `outcome`, or removes it, and wakes the callers that wait for it.
+    /// Replaces the pending record by the result of `outcome`, or removes it, and wakes the callers that
+    /// wait for it.
     fn resolve(&self, outcome: impl FnOnce(Record) -> Option<Record>) {
         let mut records = self.table.records.lock();
         let Some(pending) = records.by_key.remove(&self.key) else {

@@ -1,11 +1,11 @@
 //! Closing a manager or a scope.
 //!
-//! Owns nothing. Promises: of the starts through a closed scope, each either never runs its command or is waited for and
-//! ended. When a manager is closed, nothing of what it has started is left, its threads have ended and every caller that
-//! waited is woken.
+//! Owns nothing. Promises: of the starts through a closed scope, each either never runs its command or
+//! is waited for and ended. When a manager is closed, nothing of what it has started is left, its
+//! threads have ended and every caller that waited is woken.
 //!
-//! Lock order: takes the lock of the table and waits with it for spawns under way. Releases it before processes are ended
-//! and before the key table, the timer, the threads and the events are closed.
+//! Lock order: takes the lock of the table and waits with it for spawns under way. Releases it before
+//! processes are ended and before the key table, the timer, the threads and the events are closed.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,8 +36,8 @@ impl Scope {
                 }
                 table.closing = Closing::UnderWay;
             }
-            // From here on, no start through this scope reaches its spawn. Wait for the spawns that have begun. Later ones
-            // come through another scope and are not ended.
+            // From here on, no start through this scope reaches its spawn. Wait for the spawns that have
+            // begun. Later ones come through another scope and are not ended.
             let last = table.sequence;
             while table
                 .spawning

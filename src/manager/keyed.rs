@@ -1,10 +1,10 @@
 //! What is done with a key of an idempotent start: cancel, find, forget.
 //!
-//! Owns nothing: the records are those of the [`KeyTable`](crate::keys::KeyTable). Promises: a key is answered for from
-//! its record or, while that says "started", from the process.
+//! Owns nothing: the records are those of the [`KeyTable`](crate::keys::KeyTable). Promises: a key is
+//! answered for from its record or, while that says "started", from the process.
 //!
-//! Lock order: the locks of the key table, the timer and the table of processes are all leaves here: each is released
-//! before the next is taken.
+//! Lock order: the locks of the key table, the timer and the table of processes are all leaves here:
+//! each is released before the next is taken.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub enum Canceled {
     NeverStarted,
     /// The process of the key has ended. [`Status::ended_by`] says whether this cancel has ended it.
     Ended(Box<Status>),
-    /// The timeout passed first. The status is that of the process, which is being ended. `None` if it is still being
-    /// started: then the start is prevented, or the process is ended after it.
+    /// The timeout passed first. The status is that of the process, which is being ended. `None` if it
+    /// is still being started: then the start is prevented, or the process is ended after it.
     TimedOut(Option<Box<Status>>),
 }
 
@@ -42,7 +42,8 @@ impl Scope {
                 CancelOutcome::Started(id) => id,
             };
             let process = self.inner.table.lock().processes.get(&id).cloned();
-            // A key is marked as expired before its process leaves the table, so the next iteration finds that.
+            // A key is marked as expired before its process leaves the table, so the next iteration
+            // finds that.
             let Some(process) = process else { continue };
             process
                 .stop_until(EndedBy::Cancel, deadline)

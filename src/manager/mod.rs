@@ -1,8 +1,10 @@
 //! The registry of processes: starts them, finds them, closes.
 //!
-//! Owns the public [`Manager`]. Each of its methods refuses a forked copy of the host and calls its [`Scope`]:
+//! Owns the public [`Manager`]. Each of its methods refuses a forked copy of the host and calls its
+//! [`Scope`]:
 //!
-//! - `shared`: [`ManagerInner`](shared::ManagerInner), the state that all scopes share, and its table of processes.
+//! - `shared`: [`ManagerInner`](shared::ManagerInner), the state that all scopes share, and its table of
+//!   processes.
 //! - `scope`: a manager limited to one owner, and the queries.
 //! - `start`: request → resolved start → spawn.
 //! - `reservation`: the place of a start in the table, until its process is there.
@@ -10,11 +12,11 @@
 //! - `observer`: what the processes report.
 //! - `close`: ending everything.
 //!
-//! Promises: no lock is held while a command is spawned. A start that `close` does not wait for never runs its command.
-//! After `close`, nothing is left of what this manager has started.
+//! Promises: no lock is held while a command is spawned. A start that `close` does not wait for never
+//! runs its command. After `close`, nothing is left of what this manager has started.
 //!
-//! Lock order: the lock of the table is a leaf. While it is held, nothing is called that takes a lock, waits or makes a
-//! system call.
+//! Lock order: the lock of the table is a leaf. While it is held, nothing is called that takes a lock,
+//! waits or makes a system call.
 
 mod close;
 mod keyed;
@@ -43,12 +45,13 @@ use shared::ManagerInner;
 
 /// A registry of processes: all of it, or a scope that is limited to one owner.
 ///
-/// [`open`](Manager::open) makes a manager. [`scope`](Manager::scope) makes a scope of it, which sees, starts and ends
-/// only one owner's processes. Clones refer to the same manager or scope. When the last clone of the manager itself is
-/// dropped, the manager is [closed](Manager::close). Dropping a scope changes nothing.
+/// [`open`](Manager::open) makes a manager. [`scope`](Manager::scope) makes a scope of it, which sees,
+/// starts and ends only one owner's processes. Clones refer to the same manager or scope. When the last
+/// clone of the manager itself is dropped, the manager is [closed](Manager::close). Dropping a scope
+/// changes nothing.
 ///
-/// Every method may be called from any thread at any time. In a forked copy of the host, every method fails with
-/// [`Error::Forked`].
+/// Every method may be called from any thread at any time. In a forked copy of the host, every method
+/// fails with [`Error::Forked`].
 #[derive(Clone)]
 pub struct Manager {
     scope: Arc<Scope>,
@@ -57,8 +60,9 @@ pub struct Manager {
 impl Manager {
     /// Opens a manager.
     ///
-    /// Fails with [`Error::Invalid`] if the configuration is invalid, and with [`Error::Io`] if the system is out of
-    /// threads or file descriptors. A manager has one thread and two descriptors of its own until it is closed.
+    /// Fails with [`Error::Invalid`] if the configuration is invalid, and with [`Error::Io`] if the
+    /// system is out of threads or file descriptors. A manager has one thread and two descriptors of its
+    /// own until it is closed.
     pub fn open(config: Config) -> Result<Self, Error> {
         let inner = ManagerInner::open(config)?;
         Ok(Manager {
@@ -76,8 +80,8 @@ impl Manager {
         })
     }
 
-    /// The id of this manager, different for each manager that is opened. With it, a caller can tell a key that was never
-    /// started here from one that was started by another manager.
+    /// The id of this manager, different for each manager that is opened. With it, a caller can tell a
+    /// key that was never started here from one that was started by another manager.
     pub fn instance(&self) -> Result<Id, Error> {
         Ok(self.checked()?.inner.origin.instance)
     }
@@ -90,56 +94,56 @@ impl Manager {
     /// Starts a process; or, if the request's [key](Request::key) has been started before, returns
     /// [that process](Process::is_attached).
     ///
-    /// Returns when the program has been executed. On failure the error says which step failed, and nothing is left of the
-    /// start. Blocks while the kernel executes the program, while the environment hook runs, and, with a key, while
-    /// another start of the same key is under way.
+    /// Returns when the program has been executed. On failure the error says which step failed, and
+    /// nothing is left of the start. Blocks while the kernel executes the program, while the environment
+    /// hook runs, and, with a key, while another start of the same key is under way.
     ///
     /// If the start of a key has failed, later starts of it fail with the same error. Fails with
     /// [`Conflict`](Error::Conflict) if the key or the id belongs to a different request, with
-    /// [`Canceled`](Error::Canceled) if the key was canceled, and with [`Expired`](Error::Expired) if the process of the
-    /// key has ended and was dropped.
+    /// [`Canceled`](Error::Canceled) if the key was canceled, and with [`Expired`](Error::Expired) if
+    /// the process of the key has ended and was dropped.
     pub fn start(&self, request: &Request) -> Result<Process, Error> {
         self.checked()?.start(request)
     }
 
     /// Makes sure that the process of a key does not run, now or later.
     ///
-    /// A key that was never started is refused from now on. A process that is being started or runs is ended: TERM, the
-    /// manager's stop grace, KILL. One that has ended stays as it is.
+    /// A key that was never started is refused from now on. A process that is being started or runs is
+    /// ended: TERM, the manager's stop grace, KILL. One that has ended stays as it is.
     ///
-    /// Blocks until the process has ended, up to `timeout` (`None`: without a limit). The process is ended also after a
-    /// timeout.
+    /// Blocks until the process has ended, up to `timeout` (`None`: without a limit). The process is
+    /// ended also after a timeout.
     pub fn cancel(&self, key: &[u8], timeout: Option<Duration>) -> Result<Canceled, Error> {
         self.checked()?.cancel(key, timeout)
     }
 
-    /// The id of the process that a key has started, dropped or not. Fails with [`Error::UnknownKey`] if the key has not
-    /// started a process, or not yet.
+    /// The id of the process that a key has started, dropped or not. Fails with [`Error::UnknownKey`] if
+    /// the key has not started a process, or not yet.
     pub fn find(&self, key: &[u8]) -> Result<Id, Error> {
         self.checked()?.find(key)
     }
 
     /// Drops an ended process, and the record of its key if it has one. The key can then be started again.
     ///
-    /// What the process left behind goes on until the manager is closed. Fails with [`Error::StillRunning`] if the process
-    /// has not ended.
+    /// What the process left behind goes on until the manager is closed. Fails with
+    /// [`Error::StillRunning`] if the process has not ended.
     pub fn forget(&self, id: Id) -> Result<(), Error> {
         self.checked()?.forget(id)
     }
 
     /// Removes the record of a key. The key can then be started again.
     ///
-    /// The key has started no process, because its start failed or it was canceled before; or its process has ended, and
-    /// is dropped. Fails with [`Error::UnknownKey`] if there is no record, and with [`Error::StillRunning`] if the process
-    /// of the key has not ended.
+    /// The key has started no process, because its start failed or it was canceled before; or its
+    /// process has ended, and is dropped. Fails with [`Error::UnknownKey`] if there is no record, and
+    /// with [`Error::StillRunning`] if the process of the key has not ended.
     pub fn forget_key(&self, key: &[u8]) -> Result<(), Error> {
         self.checked()?.forget_key(key)
     }
 
     /// The process with this id.
     ///
-    /// Fails with [`Error::NotFound`] if there is none or it has another owner, and with [`Error::Expired`] if it was
-    /// started with a key, has ended and was dropped.
+    /// Fails with [`Error::NotFound`] if there is none or it has another owner, and with
+    /// [`Error::Expired`] if it was started with a key, has ended and was dropped.
     pub fn get(&self, id: Id) -> Result<Process, Error> {
         self.checked()?.get(id)
     }
@@ -154,33 +158,36 @@ impl Manager {
         self.checked()?.events()
     }
 
-    /// Ends the processes of hosts that have ended, whichever manager of theirs has started them. Returns the number of
-    /// processes that were ended.
+    /// Ends the processes of hosts that have ended, whichever manager of theirs has started them.
+    /// Returns the number of processes that were ended.
     ///
-    /// For a program that was killed and starts again. It finds every process that carries the cookie of a host that is no
-    /// longer there. Processes of a running host and of hosts in other pid namespaces are left alone.
+    /// For a program that was killed and starts again. It finds every process that carries the cookie of
+    /// a host that is no longer there. Processes of a running host and of hosts in other pid namespaces
+    /// are left alone.
     ///
-    /// Blocks until they have ended, at most ten seconds. Fails with [`Error::Io`] if some have not ended by then, or if
-    /// `/proc` cannot be read.
+    /// Blocks until they have ended, at most ten seconds. Fails with [`Error::Io`] if some have not
+    /// ended by then, or if `/proc` cannot be read.
     pub fn sweep_orphans(&self) -> Result<usize, Error> {
         self.checked()?;
         process::end_orphans()
     }
 
-    /// Refuses new starts, ends all processes that it sees and what they left behind, and waits for that. Ended processes
-    /// can be read as long as there is a handle.
+    /// Refuses new starts, ends all processes that it sees and what they left behind, and waits for
+    /// that. Ended processes can be read as long as there is a handle.
     ///
-    /// On a scope, this is for the processes of its owner, and for starts through this scope and its clones. Closing again
-    /// changes nothing; of two callers at the same time, the second waits for the first.
+    /// On a scope, this is for the processes of its owner, and for starts through this scope and its
+    /// clones. Closing again changes nothing; of two callers at the same time, the second waits for the
+    /// first.
     ///
-    /// Fails with [`Error::Io`] if a process has not ended ten seconds after KILL, or if processes that left their process
-    /// group cannot be searched for, because `/proc` is not mounted or the system is out of file descriptors. After a
-    /// failure, closing again tries again.
+    /// Fails with [`Error::Io`] if a process has not ended ten seconds after KILL, or if processes that
+    /// left their process group cannot be searched for, because `/proc` is not mounted or the system is
+    /// out of file descriptors. After a failure, closing again tries again.
     pub fn close(&self) -> Result<(), Error> {
         self.checked()?.close()
     }
 
-    /// The scope, unless this is a forked copy of the host: there, a lock may be held for ever, so none may be taken.
+    /// The scope, unless this is a forked copy of the host: there, a lock may be held for ever, so none
+    /// may be taken.
     fn checked(&self) -> Result<&Scope, Error> {
         if self.scope.inner.is_in_host() {
             Ok(&self.scope)

@@ -1,7 +1,7 @@
 //! The place of a start in the table of processes, from its admission until its process is in the table.
 //!
-//! Owns one of the `max_processes` slots, the id of the start, and the sequence number of its spawn. Promises: a
-//! reservation that is dropped before it is published leaves nothing in the table.
+//! Owns one of the `max_processes` slots, the id of the start, and the sequence number of its spawn.
+//! Promises: a reservation that is dropped before it is published leaves nothing in the table.
 //!
 //! Lock order: takes the lock of the table, a leaf, once for each step.
 
@@ -45,8 +45,8 @@ impl<'a> StartReservation<'a> {
         })
     }
 
-    /// The last point at which a close prevents the start. A later close waits for the spawn and ends the process.
-    /// Returns the sequence number of the start.
+    /// The last point at which a close prevents the start. A later close waits for the spawn and ends
+    /// the process. Returns the sequence number of the start.
     pub(super) fn begin_spawn(&mut self, owner: Option<Arc<OsStr>>) -> Result<u64, Error> {
         let mut table = self.scope.inner.table.lock();
         self.scope.check_open(&table)?;
@@ -57,7 +57,8 @@ impl<'a> StartReservation<'a> {
         Ok(number)
     }
 
-    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or the process.
+    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or
+    /// the process.
     pub(super) fn publish(mut self, process: &Arc<ProcessInner>) {
         self.published = true;
         let mut table = self.scope.inner.table.lock();

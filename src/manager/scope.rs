@@ -1,7 +1,8 @@
 //! A manager as one owner sees it, and the queries: get, list, events.
 //!
-//! Owns the owner and whether the scope is closed. Promises: a process of another owner is not found, not listed and not
-//! reported. The manager itself is the scope without an owner, which sees every process.
+//! Owns the owner and whether the scope is closed. Promises: a process of another owner is not found,
+//! not listed and not reported. The manager itself is the scope without an owner, which sees every
+//! process.
 //!
 //! Lock order: takes the lock of the table, a leaf, and releases it before it calls a process.
 
@@ -22,7 +23,8 @@ pub(super) struct Scope {
     pub(super) inner: Arc<ManagerInner>,
     /// Only processes of this owner are seen; `None` is every process.
     pub(super) owner: Option<Arc<OsStr>>,
-    /// Written and read with the lock of the table held: a close then comes either before or after a reservation.
+    /// Written and read with the lock of the table held: a close then comes either before or after a
+    /// reservation.
     pub(super) closed: AtomicBool,
 }
 

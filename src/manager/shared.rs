@@ -1,7 +1,8 @@
 //! The state that a manager and its scopes share.
 //!
-//! Owns the configuration, the threads, the timer, the keys, the events and the table of processes. Promises: a process
-//! whose key is remembered is in the table or in the key table as expired, at every moment.
+//! Owns the configuration, the threads, the timer, the keys, the events and the table of processes.
+//! Promises: a process whose key is remembered is in the table or in the key table as expired, at every
+//! moment.
 //!
 //! Lock order: the lock of the table is a leaf.
 
@@ -133,15 +134,16 @@ impl ManagerInner {
             Expired::Retention(id) => self.drop_ended(id),
             Expired::TimeLimit(id, at) => {
                 let process = self.table.lock().processes.get(&id).cloned();
-                // The process may have been dropped since, and its id used again by one with another time limit.
+                // The process may have been dropped since, and its id used again by one with another
+                // time limit.
                 let limited = process.filter(|process| process.about.ends_at == Some(at));
                 limited.iter().for_each(|process| process.reach_limit());
             }
         }
     }
 
-    /// Drops an ended process. Its key, if it has one, is marked as expired first: a caller that looks for the key
-    /// meanwhile finds the process in the table or the key as expired.
+    /// Drops an ended process. Its key, if it has one, is marked as expired first: a caller that looks
+    /// for the key meanwhile finds the process in the table or the key as expired.
     pub(super) fn drop_ended(&self, id: Id) {
         let process = self.table.lock().processes.get(&id).cloned();
         let Some(process) = process.filter(|process| process.is_done()) else {

@@ -1,7 +1,8 @@
 //! Starting a process: request → resolved start → spawn → entry in the table.
 //!
-//! Owns nothing. Promises: a start that fails leaves no process, no thread, no descriptor and no entry in the table. No
-//! lock is held while a command is spawned. A cancel or a close that comes before the spawn prevents it.
+//! Owns nothing. Promises: a start that fails leaves no process, no thread, no descriptor and no entry
+//! in the table. No lock is held while a command is spawned. A cancel or a close that comes before the
+//! spawn prevents it.
 //!
 //! Lock order: takes the locks of the key table and of the table of processes, both leaves, one at a time.
 
@@ -61,7 +62,8 @@ impl Scope {
             let pending = match keys.claim(&key, fingerprint, id, deadline)? {
                 Claim::Acquired(pending) => pending,
                 Claim::Started(id) => {
-                    // A key is marked as expired before its process leaves the table, so the next iteration finds that.
+                    // A key is marked as expired before its process leaves the table, so the next
+                    // iteration finds that.
                     let process = self.inner.table.lock().processes.get(&id).cloned();
                     let Some(process) = process else { continue };
                     return Ok(Process::new(process, Source::Attached));
