@@ -1,4 +1,7 @@
-//! What a manager is opened with.
+//! The options of a manager.
+//!
+//! Owns nothing but the values. Promises: [`Config::check`] accepts only values that the rest of the
+//! library can work with.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,33 +14,33 @@ use crate::error::Error;
 use crate::output::Sizes;
 use crate::request::{check_text, check_variable};
 
-/// The most that [`Config::head_bytes`] and [`Config::tail_bytes`] take: 1 GiB each.
+/// The maximum of [`Config::head_bytes`] and of [`Config::tail_bytes`]: 1 GiB.
 pub const MAX_KEPT_BYTES: usize = 1 << 30;
 
-/// An environment: names and values.
+/// An environment: names and values of variables.
 pub type Environment = BTreeMap<OsString, OsString>;
 
-/// What a failed environment hook gives back.
+/// The error of an environment hook.
 pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 
 type Hook = Arc<dyn Fn(&mut Environment) -> Result<(), HookError> + Send + Sync>;
 type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How processes are started. All ways give a process that inherits nothing of the host that it should not.
+/// How processes are started. With each method, a process inherits nothing of the host that it must not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartMethod {
-    /// The best that the system has.
+    /// The best one that the system has.
     #[default]
     Automatic,
-    /// A `posix_spawn` that cleans, which never forks. Needs glibc 2.34; a start fails with
-    /// [`Error::Unsupported`] where that is missing.
+    /// `posix_spawn`, with everything reset that a child must not inherit. Never forks the host. Needs
+    /// glibc 2.34; without it, a start fails with [`Error::Unsupported`].
     PosixSpawn,
-    /// The standard library's, which forks when the host has something that a child must not inherit.
+    /// The standard library. It forks the host if the host has something that a child must not inherit.
     Std,
 }
 
-/// How a manager works. The defaults are those of the reference system.
+/// The options of a manager.
 ///
 /// ```
 /// use std::time::Duration;
@@ -70,10 +73,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// The grace period between TERM and KILL, unless configured: 5 seconds.
+    /// The default of [`stop_grace`](Config::stop_grace), the time between TERM and KILL: 5 seconds.
     pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(5);
 
-    /// All defaults.
+    /// A configuration with all defaults.
     pub fn new() -> Self {
         Config {
             shell: PathBuf::from("/bin/sh"),
@@ -95,26 +98,30 @@ impl Config {
         }
     }
 
-    /// The shell that runs commands, as `SHELL -c COMMAND` (`/bin/sh`).
+    /// The shell that runs commands, as `SHELL -c COMMAND`. Default: `/bin/sh`.
     pub fn shell(mut self, shell: impl Into<PathBuf>) -> Self {
         self.shell = shell.into();
         self
     }
 
-    /// Where requests without a directory run, if it is a directory then; else the home directory is used.
+    /// The working directory of processes whose request names none. Default: none.
+    ///
+    /// If it is not a directory when a process is started, the process runs in the home directory
+    /// (`$HOME` of the host, then the password database), else in the host's working directory.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// The environment that every process gets to begin with, instead of the host's as it is when the manager is opened.
+    /// The base environment of processes. Default: a copy of the host's environment, taken when the
+    /// manager is opened.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// Sets a variable of the environment that every process gets to begin with. Without one that was
-    /// [given](Config::environment) before, this takes the host's environment as it is now.
+    /// Sets a variable in the base environment of processes. The first call copies the host's
+    /// environment, unless [`environment`](Config::environment) was called before.
     pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment
             .get_or_insert_with(|| std::env::vars_os().collect())
@@ -122,9 +129,12 @@ impl Config {
         self
     }
 
-    /// A function that changes the environment before each start. It is given the fixed one, or the host's as it is at that
-    /// moment: this is also the way to let processes see what the host has changed since the manager was opened. It runs on the thread that starts, and may be
-    /// called by several at once. When it fails, or panics, the environment is used as it was before, and a warning
+    /// A function that changes the environment before each start. Default: none.
+    ///
+    /// It is given the base environment, or a new copy of the host's environment if none was configured.
+    /// So it is also a way to pass on what the host has changed since the manager was opened. It runs on
+    /// the thread that calls `start`, and may run on several threads at the same time. If it fails or
+    /// panics, the environment is used without its changes, and a [warning](Config::on_warning) is
     /// given.
     pub fn environment_hook(
         mut self,
@@ -134,74 +144,84 @@ impl Config {
         self
     }
 
-    /// The variable in which a process finds its owner (none).
+    /// The name of the environment variable that holds the owner of a process. Default: none.
     pub fn owner_variable(mut self, name: impl Into<OsString>) -> Self {
         self.owner_variable = Some(name.into());
         self
     }
 
-    /// How processes are started, for those who must have one way ([`StartMethod::Automatic`]).
+    /// How processes are started. Default: [`StartMethod::Automatic`].
     pub fn start_method(mut self, method: StartMethod) -> Self {
         self.start_method = method;
         self
     }
 
-    /// How many bytes at the beginning of each stream are kept (16 KiB).
+    /// How many bytes of the beginning of each stream are kept. Default: 16 KiB.
     pub fn head_bytes(mut self, bytes: usize) -> Self {
         self.head_bytes = bytes;
         self
     }
 
-    /// How many bytes at the end of each stream are kept (16 KiB; at least 1, so that the true end is always seen).
+    /// How many bytes of the end of each stream are kept. Default: 16 KiB. At least 1, so that the end
+    /// of the output is always there.
     pub fn tail_bytes(mut self, bytes: usize) -> Self {
         self.tail_bytes = bytes;
         self
     }
 
-    /// The longest line in a snapshot, in bytes (2,048); 0 for no limit.
+    /// The length of the longest line in a snapshot, in bytes; 0 is no limit. Default: 2,048.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;
         self
     }
 
-    /// How many processes may live at once (1,024). One lives while its leader runs or its output is open.
+    /// How many processes may be live at the same time. Default: 1,024.
+    ///
+    /// A process is live until its leader and its output have ended.
     pub fn max_processes(mut self, count: usize) -> Self {
         self.max_processes = count;
         self
     }
 
-    /// How many ended processes are kept (1,024); the oldest are dropped first.
+    /// How many ended processes are kept. The oldest are dropped first. Default: 1,024.
     pub fn max_ended(mut self, count: usize) -> Self {
         self.max_ended = count;
         self
     }
 
-    /// How long an ended process is kept (5 minutes), from its end or, if that is later, the end of its output.
+    /// How long an ended process is kept, from the end of its leader or, if that is later, of its
+    /// output. Default: 5 minutes.
     pub fn keep_ended(mut self, time: Duration) -> Self {
         self.keep_ended = time;
         self
     }
 
-    /// How long an ended process that was started with a key is kept (1 hour). What its key has started, and how that
-    /// ended, is remembered after that.
+    /// How long an ended process that was started with a key is kept. Default: 1 hour.
+    ///
+    /// After that, its output is dropped. Its key and its final status are remembered.
     pub fn keep_keyed(mut self, time: Duration) -> Self {
         self.keep_keyed = time;
         self
     }
 
-    /// The time between TERM and KILL when a time limit expires, and when a key is canceled (5 seconds).
+    /// The time between TERM and KILL for a process that has reached its time limit and for one whose
+    /// key is canceled. Default: 5 seconds.
     pub fn stop_grace(mut self, grace: Duration) -> Self {
         self.stop_grace = grace;
         self
     }
 
-    /// The time between TERM and KILL when the manager is closed (zero: KILL at once).
+    /// The time between TERM and KILL when the manager or a scope is closed. Default: zero, which sends
+    /// KILL at once.
     pub fn close_grace(mut self, grace: Duration) -> Self {
         self.close_grace = grace;
         self
     }
 
-    /// Is told, in one line, of what went wrong without failing a call. It runs on the thread that noticed.
+    /// A function that receives a warning, one line of text, when something fails without failing a
+    /// call. Default: none.
+    ///
+    /// It runs on the thread on which the failure was noticed.
     pub fn on_warning(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.warn = Some(Arc::new(warn));
         self
@@ -256,7 +276,7 @@ impl Default for Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The environment may hold secrets, and closures have nothing to show.
+        // Without the environment, which may hold secrets, and without the closures.
         f.debug_struct("Config")
             .field("shell", &self.shell)
             .field("directory", &self.directory)

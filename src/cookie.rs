@@ -1,9 +1,13 @@
-//! The marks in the environment of everything that procmgr starts, by which it is found again.
+//! The cookie: variables in the environment of every process that is started, by which the process is
+//! found again.
 //!
-//! [`ID_VARIABLE`] names the process. [`HOST_VARIABLE`] names who started it: the manager's instance, and the host by
-//! pid namespace, pid and start time, so that another program can tell whether that host is still there.
-//! [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in, so that ending one of these finds
-//! also what a manager inside it has started. A mark is inherited; a process that wipes its environment loses it.
+//! - [`ID_VARIABLE`] names the process.
+//! - [`HOST_VARIABLE`] names the manager and the host: the manager's instance id, and the pid namespace,
+//!   pid and start time of the host. With it, another program can tell whether that host is still there.
+//! - [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in. When one of these
+//!   is ended, the processes that a manager inside of it has started are found too.
+//!
+//! Child processes inherit the cookie. A process that clears its environment loses it. Takes no lock.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,34 +15,35 @@ use std::str::FromStr;
 
 use crate::id::Id;
 
-/// The variable by which a process and all that it starts can be found.
+/// The environment variable by which a process, and every process that it starts, is found.
 pub const ID_VARIABLE: &str = "PROCMGR_ID";
 
-/// The variable that names the manager and the host of a process.
+/// The environment variable that names the manager and the host of a process.
 pub const HOST_VARIABLE: &str = "PROCMGR_HOST";
 
-/// The variable that names the processes around a process, if its host was itself started by a procmgr.
+/// The environment variable that names the processes that the host of a process was started in, if it
+/// was started by procmgr.
 pub const ANCESTORS_VARIABLE: &str = "PROCMGR_ANCESTORS";
 
-/// A program that starts processes, told from all others on this system.
+/// A host: a program that uses this library. Unique on this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Host {
-    /// Pids mean something only in their namespace.
+    /// The pid is one of this namespace.
     pid_namespace: u64,
     pid: u32,
-    /// In the clock ticks of `/proc/PID/stat`. With it the pid is not mistaken for that of a later process.
+    /// In clock ticks, as in `/proc/PID/stat`. It tells the host from a later process with the same pid.
     start_time: u64,
 }
 
-/// Who started a process.
+/// The manager and the host that have started a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) instance: Id,
-    /// `None` if the host could not find out about itself, because there is no process table to look into.
+    /// `None` if the host could not read its own entry in `/proc`.
     pub(crate) host: Option<Host>,
 }
 
-/// The marks of one process.
+/// The cookie of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cookie {
     pub(crate) id: Id,
@@ -52,12 +57,13 @@ impl Host {
         Some(Host {
             pid_namespace: pid_namespace()?,
             pid: std::process::id(),
-            // Not by the pid: the process table may be that of another pid namespace, where it means somebody else.
+            // Not by the pid: if `/proc` is that of another pid namespace, the pid is that of another
+            // process there.
             start_time: start_time("self")?,
         })
     }
 
-    /// Whether it runs no more. In doubt it runs: one in another pid namespace cannot be looked at.
+    /// Whether it has ended. False if that is unknown: a host in another pid namespace cannot be checked.
     pub(crate) fn is_gone(&self) -> bool {
         pid_namespace() == Some(self.pid_namespace)
             && start_time(&self.pid.to_string()) != Some(self.start_time)
@@ -70,10 +76,10 @@ fn pid_namespace() -> Option<u64> {
         .map(|file| file.ino())
 }
 
-/// When a process was started; `None` if there is none that runs.
+/// The start time of a process; `None` if there is none or it is a zombie.
 fn start_time(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The name is in parentheses and may contain any character.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     match fields.next()? {
         "Z" | "X" => None,
@@ -115,7 +121,7 @@ impl FromStr for Origin {
 }
 
 impl Cookie {
-    /// The processes that this program itself was started in, the nearest last.
+    /// The processes that this program itself was started in, the innermost last.
     pub(crate) fn own_ancestors() -> Vec<Id> {
         let text = |name| std::env::var(name).unwrap_or_default();
         let mut ancestors = ids(&text(ANCESTORS_VARIABLE));
@@ -123,7 +129,8 @@ impl Cookie {
         ancestors
     }
 
-    /// The variables that carry it, but for [`ID_VARIABLE`]: those that all processes of a manager have in common.
+    /// The variables of the cookie that are the same for all processes of a manager: all but
+    /// [`ID_VARIABLE`].
     pub(crate) fn common(origin: Origin, ancestors: &[Id]) -> Vec<(&'static str, String)> {
         let mut variables = vec![(HOST_VARIABLE, origin.value())];
         if !ancestors.is_empty() {
@@ -133,10 +140,10 @@ impl Cookie {
         variables
     }
 
-    /// The cookie in an environment in the kernel's form: `NAME=VALUE` and a NUL, one after another.
+    /// The cookie in an environment in the kernel's form: `NAME=VALUE` strings, each followed by a NUL.
     pub(crate) fn find(environment: &[u8]) -> Option<Self> {
         let value = |name: &str| {
-            // Most environments have none: each byte is looked at once for it, and not one after the other.
+            // Most environments have no cookie, so the search must be fast.
             let name = name.as_bytes();
             let starts = memchr::memmem::find_iter(environment, name);
             let mut values = starts.filter_map(|start| {
@@ -154,7 +161,7 @@ impl Cookie {
         })
     }
 
-    /// Whether its process is the one with this id, or was started inside of it.
+    /// Whether the process, or one that its host was started in, has a wanted id.
     pub(crate) fn is_inside(&self, wanted: impl Fn(Id) -> bool) -> bool {
         wanted(self.id) || self.ancestors.iter().any(|id| wanted(*id))
     }
@@ -169,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_found() {
+    fn a_written_cookie_is_found() {
         let origin = Origin {
             instance: Id::random(),
             host: Host::own(),
@@ -210,6 +217,6 @@ mod tests {
             pid_namespace: own.pid_namespace + 1,
             ..earlier
         };
-        assert!(!elsewhere.is_gone(), "nobody knows, so it is left alone");
+        assert!(!elsewhere.is_gone(), "unknown, so it is left alone");
     }
 }

@@ -1,7 +1,11 @@
-//! Where a process runs that says nothing of it: in the manager's directory, the home directory, or the host's own.
+//! The working directory of a process whose request names none: the manager's, the home directory, or
+//! the host's.
 //!
-//! A look whether the first choice is a directory takes four microseconds of a start, and the start itself finds out. So
-//! it is tried without a look, until that has failed once.
+//! Owns whether the first choice has failed before. Promises: a directory that does not exist is not
+//! used while there is another choice. Takes no lock.
+//!
+//! To check that the first choice is a directory takes four microseconds of a start, and the start
+//! itself finds out. So it is not checked until a start has failed because of it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,38 +13,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::config::Config;
 use crate::sys;
 
-/// Where a manager's processes run.
+/// The default directories of one manager.
 #[derive(Debug, Default)]
 pub(crate) struct Directories {
-    /// The first choice has turned out to be no directory, and is looked at before it is used.
-    is_doubtful: AtomicBool,
+    /// A start has failed because the first choice is not a directory. From then on it is checked before
+    /// it is used.
+    first_choice_failed: AtomicBool,
 }
 
-/// Where to run.
+/// The working directory of one start.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// `None` is the host's own.
+    /// `None` is the host's working directory.
     pub(crate) path: Option<PathBuf>,
-    /// Nobody has looked whether it is one.
-    is_guess: bool,
+    /// It is not known to be a directory.
+    unchecked: bool,
 }
 
 impl Directory {
-    /// Used as given.
+    /// The directory of a request, used as given.
     pub(crate) fn given(path: PathBuf) -> Self {
         Directory {
             path: Some(path),
-            is_guess: false,
+            unchecked: false,
         }
     }
 
-    /// Nobody had looked, and it is none. Asked when a start has failed, at whatever step: a program may be searched for
-    /// there.
+    /// Whether it was not checked and is not a directory. For a start that has failed at any step: the
+    /// program may have been searched for in this directory.
     pub(crate) fn is_wrong_guess(&self) -> bool {
-        self.is_guess && !self.path.as_ref().is_some_and(|path| path.is_dir())
+        self.unchecked && !self.path.as_ref().is_some_and(|path| path.is_dir())
     }
 
-    /// Its name.
+    /// The path to report.
     pub(crate) fn report(&self) -> PathBuf {
         match &self.path {
             Some(path) => path.clone(),
@@ -50,26 +55,27 @@ impl Directory {
 }
 
 impl Directories {
-    /// The best choice.
+    /// The first choice.
     pub(crate) fn choose(&self, config: &Config) -> Directory {
         let first = config.directory.clone().or_else(home);
         match first {
-            Some(first) if !self.is_doubtful.load(Ordering::Relaxed) => Directory {
+            Some(first) if !self.first_choice_failed.load(Ordering::Relaxed) => Directory {
                 path: Some(first),
-                is_guess: true,
+                unchecked: true,
             },
-            _ => look(config),
+            _ => first_existing(config),
         }
     }
 
-    /// The best choice, after a guess was no directory.
+    /// The first choice that is a directory, after a start has failed because of an unchecked one.
     pub(crate) fn choose_again(&self, config: &Config) -> Directory {
-        self.is_doubtful.store(true, Ordering::Relaxed);
-        look(config)
+        self.first_choice_failed.store(true, Ordering::Relaxed);
+        first_existing(config)
     }
 }
 
-fn look(config: &Config) -> Directory {
+/// The first choice that is a directory.
+fn first_existing(config: &Config) -> Directory {
     let configured = config.directory.clone();
     let found = configured
         .filter(|directory| directory.is_dir())
@@ -77,7 +83,7 @@ fn look(config: &Config) -> Directory {
         .or_else(|| sys::user::home().filter(|directory| directory.is_dir()));
     Directory {
         path: found,
-        is_guess: false,
+        unchecked: false,
     }
 }
 

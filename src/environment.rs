@@ -1,8 +1,11 @@
-//! The environment of a new process: where each variable comes from, and which one wins.
+//! The environment of a new process: where each variable comes from, and which value wins.
 //!
-//! Variables are kept in the form that the kernel takes. What a manager's processes have in common is put into it once, when
-//! the manager is opened, and shared by all starts that change nothing of it: to read the host's environment and to sort
-//! it in between was a tenth of a start.
+//! Owns the base environment of a manager. Promises: the cookie is in every environment, and neither the
+//! host, the hook nor a request can change it. Takes no lock.
+//!
+//! Variables are kept in the form that the kernel takes. The part that all processes of a manager have
+//! in common is made once, when the manager is opened, and shared by all starts that change nothing of
+//! it. To read and sort the host's environment for each start took a tenth of the start.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,34 +19,34 @@ use crate::id::Id;
 use crate::request::check_variable;
 use crate::sys::texts::Texts;
 
-/// What a manager's processes begin with.
+/// The variables that the environment of each process of a manager begins with.
 #[derive(Debug)]
 pub(crate) struct Base {
-    /// The manager's fixed environment, or the host's when the manager was opened, with the marks. `None` where a hook makes
-    /// another one for each start.
+    /// The configured environment, or the host's as it was when the manager was opened, with the cookie.
+    /// `None` if there is a hook, which makes another one for each start.
     shared: Option<Texts>,
-    /// Who started them.
-    marks: Vec<(&'static str, String)>,
+    /// The variables of the cookie that are the same for all processes of the manager.
+    cookie: Vec<(&'static str, String)>,
 }
 
-/// The environment of one process, as `NAME=VALUE` each.
+/// The environment of one process, as `NAME=VALUE` strings.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
-    /// Without what `own` has.
+    /// Without the variables that are in `own`.
     base: Cow<'a, Texts>,
-    /// What is set for this process alone.
+    /// The variables that are set for this process only.
     own: Texts,
 }
 
 impl Base {
     pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Id]) -> Self {
-        let marks = Cookie::common(origin, ancestors);
+        let cookie = Cookie::common(origin, ancestors);
         let texts = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
             let mut texts = Texts::default();
             variables
                 .filter(|(name, _)| !is_cookie(name))
                 .for_each(|(name, value)| push(&mut texts, &name, &value));
-            push_marks(&mut texts, &marks);
+            push_cookie(&mut texts, &cookie);
             Some(texts)
         };
         let shared = match (&config.environment_hook, &config.environment) {
@@ -51,11 +54,11 @@ impl Base {
             (None, Some(fixed)) => texts(&mut fixed.clone().into_iter()),
             (None, None) => texts(&mut std::env::vars_os()),
         };
-        Base { shared, marks }
+        Base { shared, cookie }
     }
 
-    /// The environment for one process. Later wins: the base, the manager's hook, the request's variables, the owner, the
-    /// cookie.
+    /// The environment of one process. The later of these wins: the base, the manager's hook, the
+    /// request's variables, the owner, the cookie.
     pub(crate) fn block(
         &self,
         config: &Config,
@@ -78,25 +81,25 @@ impl Base {
                 let hooked = hooked(config);
                 let hooked = hooked.iter().map(|(name, value)| (&**name, &**value));
                 let mut texts = without(hooked.filter(|(name, _)| !is_cookie(name)), &own);
-                push_marks(&mut texts, &self.marks);
+                push_cookie(&mut texts, &self.cookie);
                 Cow::Owned(texts)
             }
         };
         let mut texts = Texts::default();
         own.iter()
             .for_each(|(name, value)| push(&mut texts, name, value));
-        push_marks(&mut texts, &[(ID_VARIABLE, id.to_string())]);
+        push_cookie(&mut texts, &[(ID_VARIABLE, id.to_string())]);
         Block { base, own: texts }
     }
 }
 
 impl Block<'_> {
-    /// All variables, in the two lists that they are in.
+    /// All variables, in two lists.
     pub(crate) fn texts(&self) -> [&Texts; 2] {
         [&self.base, &self.own]
     }
 
-    /// The names and values.
+    /// The names and values of all variables.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.texts().into_iter().flat_map(variables)
     }
@@ -108,8 +111,8 @@ fn is_cookie(name: &OsStr) -> bool {
         .any(|cookie| name == *cookie)
 }
 
-fn push_marks(texts: &mut Texts, marks: &[(&str, String)]) {
-    for (name, value) in marks {
+fn push_cookie(texts: &mut Texts, cookie: &[(&str, String)]) {
+    for (name, value) in cookie {
         texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
     }
 }
@@ -118,7 +121,7 @@ fn push(texts: &mut Texts, name: &OsStr, value: &OsStr) {
     texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
 }
 
-/// Those of the variables that are not among the others.
+/// The variables whose names are not among the others.
 fn without<'a>(
     variables: impl Iterator<Item = (&'a OsStr, &'a OsStr)>,
     others: &BTreeMap<&OsStr, &OsStr>,
@@ -132,14 +135,15 @@ fn without<'a>(
 
 fn variables(texts: &Texts) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     texts.iter().filter_map(|variable| {
-        // A host may have names that begin with an equals sign; after that no name has one.
+        // A host may have a name that begins with an equals sign. No name has one after its first byte.
         let end = 1 + variable.get(1..)?.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (&variable[..end], &variable[end + 1..]);
         Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
     })
 }
 
-/// What the manager's hook makes of its fixed environment, or of the host's at this moment; the same one if it fails.
+/// The configured environment, or the host's at this moment, as changed by the manager's hook; unchanged
+/// if the hook fails.
 fn hooked(config: &Config) -> Environment {
     let fixed = config.environment.clone();
     let environment = fixed.unwrap_or_else(|| std::env::vars_os().collect());
@@ -147,7 +151,7 @@ fn hooked(config: &Config) -> Environment {
         return environment;
     };
     let mut changed = environment.clone();
-    // The hook is the host's code: whatever it does, the start goes on.
+    // The hook is code of the host. If it fails or panics, the start goes on.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         hook(&mut changed).map_err(|error| error.to_string())?;
         for (name, value) in &changed {

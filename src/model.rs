@@ -1,7 +1,8 @@
 //! The table of keys and the exit state, checked under every order in which their threads can run.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib model` explores them. "Spawning" is a count here, and ending a
-//! process is [`Life::end`]; all else is the code that runs. `LOOM_MAX_PREEMPTIONS` bounds the search.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib model` runs the models. In a model, a spawn is a
+//! counter and ending a process is [`Life::end`]; the rest is the code of the library.
+//! `LOOM_MAX_PREEMPTIONS` bounds the search.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,7 +23,7 @@ struct World {
     key: OwnedKey,
     request: Request,
     life: Life,
-    /// Not loom's: it is looked at after the threads, and must not add orders to explore.
+    /// Not an atomic of loom: it is read after the threads have ended, and must not add orders to explore.
     spawns: AtomicUsize,
 }
 
@@ -47,7 +48,7 @@ impl World {
         })
     }
 
-    /// A start as the manager does it. `refused` is a start that closing refuses, `fails` one that the system does.
+    /// A start as the manager does it. `outcome` is that of the spawn.
     fn start(&self, outcome: Result<(), Error>) -> Start {
         let fingerprint = self.keys.fingerprint(&self.request);
         let id = Id::random();
@@ -85,7 +86,7 @@ impl World {
         canceled
     }
 
-    /// Asks for the end and brings it about.
+    /// Requests the end of the process and ends it.
     fn kill(&self) {
         self.life.while_running(|asked| asked.end(EndedBy::Cancel));
         self.life.end(|| Some((State::Exited(0), Usage::default())));
@@ -114,7 +115,7 @@ fn model_two_starts_and_a_cancel() {
         let canceled = cancel.join().expect("no panic");
         assert!(world.spawns() <= 1);
         match canceled {
-            // Prevented for everybody, or for nobody.
+            // The cancel has prevented both starts, or neither.
             CancelOutcome::NeverStarted => {
                 assert_eq!(world.spawns(), 0);
                 for start in [first, second] {
@@ -157,7 +158,7 @@ fn model_a_start_and_a_cancel_that_does_not_wait() {
             ) => {
                 assert_eq!(world.spawns(), 0);
             }
-            // Whoever came too late to prevent it has ended it, or left that to the start.
+            // The cancel came too late to prevent the start: it has ended the process, or the start has.
             (Start::Own(_), CancelOutcome::Started(_) | CancelOutcome::StillPending) => {
                 assert!(ended)
             }
@@ -193,7 +194,8 @@ fn model_a_start_a_second_one_and_closing() {
         let second = thread::spawn(move || other.start(Ok(())));
         let other = Arc::clone(&world);
         let close = thread::spawn(move || other.keys.close());
-        // Closing refuses this one at its last moment: the key is given back, and the other may have it or is refused.
+        // The close refuses this start just before its spawn. The key is released; the other start
+        // acquires it or is refused.
         let first = world.start(Err(Error::Closed));
         let second = second.join().expect("no panic");
         close.join().expect("no panic");
@@ -207,13 +209,13 @@ fn model_a_start_a_second_one_and_closing() {
 }
 
 #[test]
-fn model_the_end_is_seen_once_and_by_all() {
+fn model_every_waiter_sees_the_same_end() {
     loom::model(|| {
         let life = Arc::new(Life::new());
         let other = Arc::clone(&life);
         let waiter = thread::spawn(move || {
             let end = other.wait(Deadline::NEVER).expect("it waits for ever");
-            // Nobody runs for one who has seen the end.
+            // After a waiter has seen the end, the process is not running for it any more.
             assert!(other.while_running(|_| ()).is_none());
             end.ended_by
         });

@@ -1,4 +1,7 @@
-//! What to start, and whether it can be: the checks that need nothing but the request itself.
+//! Requests: what to start, and the checks that need only the request itself.
+//!
+//! Owns nothing but the values. Promises: a request that passes [`Request::check`] can be passed to the
+//! kernel.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,16 +13,16 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::id::Id;
 
-/// The longest argument or variable that the kernel takes, in bytes, without the NUL that ends it
-/// (`MAX_ARG_STRLEN` of Linux is 131,072 with it).
+/// The maximum length of an argument or an environment variable, in bytes, without the NUL that ends it.
+/// With the NUL it is the kernel's `MAX_ARG_STRLEN`, 131,072.
 pub const MAX_ARGUMENT_BYTES: usize = 131_071;
 
-/// The longest key of an idempotent start, in bytes.
+/// The maximum length of a key of an idempotent start, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
 
-/// What to start: a command, and how.
+/// A description of what to start.
 ///
-/// A request is a description and can be started any number of times. It is checked when it is started.
+/// It can be started any number of times. It is checked when it is started.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,9 +52,9 @@ pub struct Request {
 /// The two forms of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// A text for the shell.
+    /// A command for the shell.
     Shell(OsString),
-    /// A program, without a shell.
+    /// A program that runs without a shell.
     Program(OsString),
 }
 
@@ -61,7 +64,8 @@ impl Request {
         Request::of(Form::Shell(command.into()))
     }
 
-    /// A program, run without a shell. A name without a slash is looked up in the `PATH` of the new process.
+    /// A program that runs without a shell. A name without a slash is searched for in the `PATH` of the
+    /// new process.
     pub fn program(program: impl Into<OsString>) -> Self {
         Request::of(Form::Program(program.into()))
     }
@@ -83,7 +87,8 @@ impl Request {
         }
     }
 
-    /// Adds an argument. For a shell command these are its positional parameters: the first one is `$0`.
+    /// Adds an argument. Of a shell command, the arguments are the positional parameters; the first one
+    /// is `$0`.
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
@@ -94,72 +99,83 @@ impl Request {
         arguments.into_iter().fold(self, Self::argument)
     }
 
-    /// The directory to run in, used as given. Without one: the manager's, else the home directory, else the host's.
+    /// The working directory, used as given. If it does not exist, the start fails.
+    ///
+    /// Default: that of [`Config::directory`](crate::Config::directory), else the home directory, else
+    /// the host's working directory.
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Sets an environment variable; the last value of a name counts.
+    /// Sets an environment variable. If a name is set more than once, the last value counts.
     pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// Tags the process with an owner (a chat, a tenant, a job).
+    /// Tags the process with an owner (a chat, a tenant, a job). Default: the owner of the scope that
+    /// starts it, else none.
     pub fn owner(mut self, owner: impl Into<OsString>) -> Self {
         self.owner = Some(owner.into());
         self
     }
 
-    /// Marks the process as one that nobody waits for. Reported with the process; changes nothing else.
+    /// Marks the process as a background process. The mark is reported with the process and changes
+    /// nothing else.
     pub fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// Ends the process after this time: TERM, the manager's grace period, KILL. `None`, the default, is no limit.
+    /// Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM,
+    /// the manager's stop grace, KILL. Default: `None`, no limit.
     pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.time_limit = limit.into();
         self
     }
 
-    /// Keeps standard error apart from standard output, as a stream of its own. The order between the two is lost.
+    /// Makes standard error a stream of its own. Otherwise both are one stream, in the order of the
+    /// writes. The order between two separate streams is not known.
     pub fn separate_streams(mut self, separate: bool) -> Self {
         self.separate_streams = separate;
         self
     }
 
-    /// Never drops a byte that no read has returned yet: when the kept bytes are all unread, the process waits in its
-    /// next write, as on an ordinary pipe. For a process that somebody follows to its end.
+    /// Keeps every byte until a read has returned it. When all bytes that are kept are unread and no
+    /// more fit, the process blocks in its next write, as on an ordinary pipe. For a process whose
+    /// output is read to its end.
     pub fn lossless(mut self, lossless: bool) -> Self {
         self.lossless = lossless;
         self
     }
 
-    /// Makes the start idempotent: however often it is asked for with this key, one process is started, and every start
-    /// with an equal request gives it. 1 to [`MAX_KEY_BYTES`] bytes. Keys of different owners are different keys.
+    /// Makes the start idempotent: of all starts with this key, one starts a process, and every other
+    /// start with an equal request returns that process.
+    ///
+    /// 1 to [`MAX_KEY_BYTES`] bytes. Keys of different owners are different keys.
     pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// The id that the process shall have, instead of a random one. One that is known already is a
-    /// [conflict](Error::Conflict), unless key and request are the same.
+    /// Sets the id of the process. Default: a random one. If the id is in use, the start fails with
+    /// [`Error::Conflict`], unless key and request are the same.
     pub fn id(mut self, id: Id) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// How long a start with a key waits for another one that is starting the same key; then it fails with
-    /// [`Error::StartPending`], and the other start goes on. `None`, the default, waits for as long as that takes.
+    /// Sets how long a start waits while another caller starts the same key. After that it fails with
+    /// [`Error::StartPending`], and the other start goes on. Default: `None`, no limit.
     pub fn start_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.start_timeout = timeout.into();
         self
     }
 
-    /// Everything that makes two requests the same one for a key, each part so that no two parts can be taken for
-    /// others. The order of variables does not matter, nor does one that is set again.
+    /// Everything that is compared when a key is started again. Two requests with equal fields are the
+    /// same request. The order of variables does not count, and of a variable that is set more than once
+    /// only the last value does.
     pub(crate) fn fields(&self) -> impl Hash + use<> {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         let (form, command) = match &self.form {
@@ -186,7 +202,7 @@ impl Request {
         )
     }
 
-    /// Refuses what no operating system could start.
+    /// Refuses a request that cannot be started on any system.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (what, command) = match &self.form {
             Form::Shell(command) => ("command", command),
@@ -220,7 +236,7 @@ impl Request {
         Ok(())
     }
 
-    /// The command as one text: the command or program, and the arguments with spaces between them.
+    /// The command as one text: the command or program and the arguments, with spaces between them.
     pub(crate) fn command_text(&self) -> OsString {
         let (Form::Shell(command) | Form::Program(command)) = &self.form;
         let mut text = command.clone();
@@ -254,7 +270,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Refuses a variable that cannot stand in an environment.
+/// Refuses an invalid environment variable.
 pub(crate) fn check_variable(name: &OsStr, value: &OsStr) -> Result<(), Error> {
     let shown = name.to_string_lossy();
     if name.is_empty() {
@@ -275,7 +291,7 @@ pub(crate) fn check_variable(name: &OsStr, value: &OsStr) -> Result<(), Error> {
     check_size("variable", &shown, name.len() + 1 + value.len())
 }
 
-/// Refuses what is longer than the kernel takes as one argument or one `NAME=VALUE`.
+/// Refuses an argument or a `NAME=VALUE` that is longer than the kernel accepts.
 fn check_size(what: &'static str, name: &str, size: usize) -> Result<(), Error> {
     if size > MAX_ARGUMENT_BYTES {
         let reason = format!("{name} has {size} bytes, the limit is {MAX_ARGUMENT_BYTES}");

@@ -1,4 +1,4 @@
-//! Where a process stands: plain data, for those who ask.
+//! The status of a process: plain data, a copy of one moment.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -7,44 +7,46 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::id::Id;
 
-/// The state of a process, which is that of its leader.
+/// The state of a process: that of its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
     /// The leader has not ended.
     Running,
-    /// The leader ended by itself with this exit code.
+    /// The leader has exited with this code.
     Exited(i32),
-    /// A signal ended the leader.
+    /// A signal has ended the leader.
     Signaled {
         /// The number of the signal.
         signal: i32,
-        /// Whether it left a core dump.
+        /// Whether the leader has left a core dump.
         core_dumped: bool,
     },
-    /// The leader has ended and nobody can know how: the host reaped it, or ignores SIGCHLD.
+    /// The leader has ended, and how is unknown, because the host has reaped it or ignores SIGCHLD.
     Lost,
 }
 
-/// Who asked for the end of a process.
+/// What has ended a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndedBy {
-    /// Nobody: it ended by itself, by something outside of procmgr, or it has not ended.
+    /// No call of this library: it ended by itself or by another program; or it has not ended.
     Nobody,
-    /// A signal that was sent with `signal`: one that asks to end, or the one that the leader died of.
+    /// A signal that was sent with `signal`: one that asks a process to end, or the one that has ended
+    /// the leader.
     Signal,
-    /// A call of `stop`.
+    /// A stop.
     Stop,
     /// The time limit of its request.
     Limit,
     /// A cancel of its key.
     Cancel,
-    /// The manager or its scope was closed.
+    /// A close of its manager or scope.
     Close,
 }
 
-/// What a process used, as the kernel counted it for the leader and the children that it waited for.
+/// The resources that a process has used, as the kernel counts them for the leader and the children that
+/// it has waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -56,7 +58,7 @@ pub struct Usage {
     pub max_rss_kib: u64,
 }
 
-/// What was started, as it is reported.
+/// What is known of a process from its start on.
 #[derive(Debug)]
 pub(crate) struct About {
     pub(crate) command: OsString,
@@ -67,42 +69,43 @@ pub(crate) struct About {
     pub(crate) keyed: bool,
     pub(crate) started_at: SystemTime,
     pub(crate) started: Instant,
-    /// When its time limit is reached.
+    /// The time at which its time limit is reached.
     pub(crate) ends_at: Option<Instant>,
-    /// When it was started, among those of its manager.
+    /// Its number in the order of the starts of its manager.
     pub(crate) sequence: u64,
 }
 
-/// Where a process stood at the moment of the call.
+/// The status of a process at the moment of the call.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
     /// Its id.
     pub id: Id,
-    /// The pid of its leader, which is the number of its process group. Once the leader has ended, the number may be
-    /// another process's.
+    /// The pid of its leader, which is also its process group. Once the leader has ended, an unrelated
+    /// process may have this number.
     pub pid: u32,
     /// Whether it runs, or how it ended.
     pub state: State,
-    /// Who asked for its end.
+    /// What has ended it.
     pub ended_by: EndedBy,
-    /// Somebody may still write to its output: the leader, or something that it left behind.
+    /// Whether the leader, or a process that it left behind, can still write to its output.
     pub output_open: bool,
-    /// When it was started, by the wall clock.
+    /// The time of its start, by the wall clock.
     pub started_at: SystemTime,
-    /// When it ended, by the wall clock.
+    /// The time of its end, by the wall clock; `None` while it runs.
     pub ended_at: Option<SystemTime>,
-    /// How long it has run, or did, by the monotonic clock.
+    /// How long it has run, by the monotonic clock.
     pub duration: Duration,
-    /// Bytes of output so far, all streams together, kept or not.
+    /// Bytes of output so far: of all streams together, kept or dropped.
     pub output_bytes: u64,
-    /// What its leader used; all zero while it runs.
+    /// The resources that its leader has used; zero while it runs.
     pub usage: Usage,
     pub(crate) about: Arc<About>,
 }
 
 impl Status {
-    /// The same without its texts, which have no bound: for one that is remembered for long.
+    /// The same status without command and directory, whose size has no bound. For a status that is kept
+    /// for long.
     pub(crate) fn without_texts(self) -> Self {
         let about = About {
             command: OsString::new(),
@@ -116,12 +119,12 @@ impl Status {
         }
     }
 
-    /// Whether the leader has not ended.
+    /// Whether the leader runs.
     pub fn is_running(&self) -> bool {
         self.state == State::Running
     }
 
-    /// The exit code, if the leader ended by itself.
+    /// The exit code, if the leader has exited.
     pub fn exit_code(&self) -> Option<i32> {
         match self.state {
             State::Exited(code) => Some(code),
@@ -129,12 +132,13 @@ impl Status {
         }
     }
 
-    /// The command that was asked for; of the argument form, program and arguments with spaces between them.
+    /// The command as it was requested. For a program without a shell: the program and its arguments,
+    /// with spaces between them.
     pub fn command(&self) -> &OsStr {
         &self.about.command
     }
 
-    /// The directory that it was started in.
+    /// The working directory that it was started in.
     pub fn directory(&self) -> &Path {
         &self.about.directory
     }
@@ -144,7 +148,7 @@ impl Status {
         self.about.owner.as_deref()
     }
 
-    /// Whether its request said that nobody waits for it.
+    /// Whether its request marked it as a background process.
     pub fn is_background(&self) -> bool {
         self.about.background
     }
@@ -154,24 +158,25 @@ impl Status {
     }
 }
 
-/// Processes of a manager or scope, as they stood one after the other.
+/// The processes of a manager or scope. The status of each is taken after that of the one before.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Listing {
-    /// Running ones first, newest first; no more than were asked for.
+    /// Running ones first, newest first, up to the limit of the call.
     pub processes: Vec<Status>,
-    /// How many there are in all.
+    /// The total number of processes.
     pub total: usize,
 }
 
-/// What stopping a process did.
+/// The result of stopping a process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// How it stands now. Still running only if the kernel could not end it within ten seconds of KILL.
+    /// The status after the stop. It is running only if the kernel has not ended it within ten seconds
+    /// after KILL.
     pub status: Status,
-    /// How many processes beyond the leader's group were found and signalled.
+    /// The number of processes outside of the leader's process group that were signalled.
     pub beyond_group: usize,
-    /// How many of these were still there when procmgr gave up.
+    /// The number of processes that have not ended within ten seconds after KILL.
     pub left: usize,
 }

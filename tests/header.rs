@@ -1,6 +1,6 @@
-//! Keeps `include/procmgr.h` equal to what the sources say.
+//! Checks that `include/procmgr.h` is what the sources generate.
 //!
-//! After a change of the C face, `PROCMGR_BLESS=1 cargo test --test header` writes it anew.
+//! After a change of the C face, `PROCMGR_BLESS=1 cargo test --test header` writes it.
 
 use std::fs;
 use std::path::Path;
@@ -20,11 +20,11 @@ fn the_header_is_what_the_sources_say() {
         fs::write(&path, &generated).expect("the header can be written");
     }
     let committed = fs::read_to_string(&path).expect("the header can be read");
-    // Compared by line, so that a difference is shown and not two whole headers.
+    // Line by line, so that a failure shows the first difference and not two whole headers.
     for (number, (is, shall)) in committed.lines().zip(generated.lines()).enumerate() {
         assert_eq!(is, shall, "line {} of include/procmgr.h", number + 1);
     }
-    assert_eq!(committed, generated, "PROCMGR_BLESS=1 writes it anew");
+    assert_eq!(committed, generated, "PROCMGR_BLESS=1 writes it");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn the_header_has_no_names_but_ours() {
     let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
     let mut code = String::new();
     let mut rest = header.as_str();
-    // Without comments.
+    // Remove the comments.
     while let Some(at) = rest.find("/*") {
         code += &rest[..at];
         rest = &rest[at + rest[at..].find("*/").expect("a comment ends") + 2..];
@@ -158,8 +158,8 @@ fn with_headings(header: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What Rust's documentation says under "Safety" is said to C programmers by the header's overview. Comments of one line
-/// take one line.
+/// Removes the "Safety" sections, which are for Rust: the overview of the header says the same for C.
+/// Puts comments of one line on one line.
 fn for_c(header: &str) -> String {
     let mut result: Vec<String> = Vec::new();
     let mut skipping = false;

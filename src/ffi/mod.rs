@@ -1,6 +1,6 @@
 //! The C face: checks, converts, calls the public Rust API, converts. No rule lives here.
 //!
-//! Owns the table of handles. Each exported function is one [`call`](call::call): it refuses a forked
+//! Owns the table of handles. Each exported function is one `call::call`: it refuses a forked
 //! copy of the host, catches panics, and sets `errno` last. Lock order: the table of handles is locked
 //! for a look-up only, a leaf.
 //!

@@ -1,21 +1,22 @@
-//! Kept bytes made into text for people and models: valid UTF-8, bounded lines, numbers that add up.
+//! Snapshots: the kept bytes of a stream as text. Valid UTF-8, lines of bounded length, exact counts.
 //!
-//! Pure functions. "Shown" is the form in the text, where an invalid byte sequence takes the three bytes of U+FFFD;
-//! "raw" is the form in the output. Limits on lines count shown bytes, omissions count raw ones.
+//! Pure functions. "Shown" is the form in the text, where an invalid byte sequence takes the three bytes
+//! of U+FFFD. "Raw" is the form in the output. Limits of lines count shown bytes; omissions count raw
+//! bytes.
 
 use memchr::{memchr, memrchr};
 
 use super::store::Kept;
 use super::{MAX_CHARACTER_BYTES, Snapshot, Truncation};
 
-/// At the end of a line that was cut.
+/// The note at the end of a line that was cut.
 const LINE_CUT: &str = " ... [truncated]";
-/// In the middle of a last line that was cut.
+/// The note in the middle of a last line that was cut.
 const MIDDLE_CUT: &str = " ... [truncated] ... ";
 
 const STRATEGY: &str = "head_tail";
 
-/// Makes the text. `max_line` is the longest line in shown bytes, 0 for no limit.
+/// Makes the text. `max_line` is the length of the longest line in shown bytes; 0 is no limit.
 pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
     let total = kept.total;
     let max_line = if max_line == 0 { usize::MAX } else { max_line };
@@ -30,7 +31,7 @@ pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
     let note = format!("\n\n... [omitted {} bytes] ...\n\n", total - shown);
     let is_short = |part: &[u8]| skip_short_lines(part, max_line) == part.len();
     if is_short(&bytes[..head]) && is_short(&bytes[tail..]) {
-        // Mostly the text is just these bytes, with the note between them.
+        // The usual case: the text is these bytes, with the note between them.
         bytes.splice(head..tail, note.bytes());
         tail = head + note.len();
         bytes = match String::from_utf8(bytes) {
@@ -45,7 +46,7 @@ pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
     finish(piece, total)
 }
 
-/// The text of an output of which all bytes are kept. Mostly it is just these bytes.
+/// The text of an output of which all bytes are kept. In the usual case it is these bytes.
 fn render_whole(bytes: Vec<u8>, max_line: usize) -> Piece {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if skip_short_lines(text.as_bytes(), max_line) == text.len() => {
@@ -73,7 +74,7 @@ fn finish(piece: Piece, total: u64) -> Snapshot {
     }
 }
 
-/// A part of the text, and how many raw bytes it shows.
+/// A part of the text, and the number of raw bytes that it shows.
 struct Piece {
     text: String,
     shown: u64,
@@ -97,7 +98,7 @@ impl Piece {
         }
     }
 
-    /// Adds bytes that are in one piece in the output. `is_end` says that the output ends with them.
+    /// Adds consecutive bytes of the output. `is_end` says that the output ends with them.
     fn render(&mut self, bytes: &[u8], max_line: usize, is_end: bool) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -111,7 +112,7 @@ impl Piece {
                     self.shown += lines.len() as u64;
                     self.text.push_str(text);
                 }
-                // A long line, or lines whose invalid bytes may make them long when shown.
+                // A long line; or lines with invalid bytes, which are longer when shown.
                 _ => self.render_lines(lines, max_line, is_end),
             }
             rest = after;
@@ -131,8 +132,9 @@ impl Piece {
     }
 }
 
-/// How many bytes from the beginning are lines of at most `max_line` raw bytes. Looks at few of the bytes: all lines
-/// that end within a window of `max_line` bytes and a newline are short.
+/// The number of bytes at the beginning that are lines of at most `max_line` raw bytes. Examines few of
+/// the bytes: it looks for the last newline in each window of `max_line` + 1 bytes, because every line
+/// that ends within such a window is short.
 fn skip_short_lines(bytes: &[u8], max_line: usize) -> usize {
     let mut done = 0;
     while bytes.len() - done > max_line {
@@ -144,14 +146,14 @@ fn skip_short_lines(bytes: &[u8], max_line: usize) -> usize {
     bytes.len()
 }
 
-/// Adds one line without its newline, cut if its shown form is longer than `max_line`.
+/// Adds one line, given without its newline. It is cut if its shown form is longer than `max_line`.
 fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
     let shown: usize = characters(line).map(|(_, shown)| shown).sum();
     if shown <= max_line {
         return piece.push(line);
     }
     if is_last {
-        // A limit too small for the note shows the true end alone.
+        // If the limit is too small for the note, only the end is shown.
         let note = note_within(MIDDLE_CUT, 2, max_line);
         let room = max_line - note.len();
         let front = if note.is_empty() { 0 } else { room / 2 };
@@ -175,7 +177,8 @@ fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
     }
 }
 
-/// The note, if a line has room for it and for a character of any length in each of the parts beside it.
+/// The note, if a line has room for it and for one character of any length in each of the parts beside
+/// it; else no note.
 fn note_within(note: &'static str, parts: usize, max_line: usize) -> &'static str {
     if max_line >= note.len() + parts * MAX_CHARACTER_BYTES {
         note
@@ -184,7 +187,7 @@ fn note_within(note: &'static str, parts: usize, max_line: usize) -> &'static st
     }
 }
 
-/// How many raw bytes from the beginning make whole characters of at most `room` shown bytes.
+/// The number of raw bytes at the beginning that are whole characters of at most `room` shown bytes.
 fn raw_within(line: &[u8], room: usize) -> usize {
     let mut left = room;
     let mut done = 0;
@@ -198,7 +201,7 @@ fn raw_within(line: &[u8], room: usize) -> usize {
     done
 }
 
-/// The raw and the shown length of each character, an invalid sequence counting as one.
+/// The raw and the shown length of each character. An invalid sequence counts as one character.
 fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     line.utf8_chunks().flat_map(|chunk| {
         let valid = chunk.valid().chars().map(|c| (c.len_utf8(), c.len_utf8()));
@@ -208,12 +211,13 @@ fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// How many bytes at the end are the beginning of a character whose rest is missing.
+/// The number of bytes at the end that are the beginning of a character whose rest is missing.
 pub(super) fn unfinished(bytes: &[u8]) -> usize {
     let recent = &bytes[bytes.len().saturating_sub(3)..];
     for (back, start) in (0..recent.len()).rev().enumerate() {
         if continuation(&recent[start..=start]) == 0 {
-            // The last byte that can begin a character: what follows it is unfinished if UTF-8 says "need more".
+            // The last byte that can begin a character. The rest is unfinished if it is valid but too
+            // short.
             let is_cut =
                 matches!(std::str::from_utf8(&recent[start..]), Err(e) if e.error_len().is_none());
             return if is_cut { back + 1 } else { 0 };
@@ -222,7 +226,7 @@ pub(super) fn unfinished(bytes: &[u8]) -> usize {
     0
 }
 
-/// How many bytes at the beginning can be the rest of a character that began before them.
+/// The number of bytes at the beginning that can be the rest of a character that begins before them.
 fn continuation(bytes: &[u8]) -> usize {
     bytes
         .iter()

@@ -1,6 +1,7 @@
 //! Tests of one stream of a process, against the plain bytes that were written to it.
 //!
-//! Here: what the tests of the [store](mod@store), of [reading](mod@reading) and of [snapshots](mod@snapshot) share.
+//! Here: what the tests of the [store](mod@store), of [reading](mod@reading) and of
+//! [snapshots](mod@snapshot) share.
 
 mod reading;
 mod snapshot;
@@ -18,10 +19,10 @@ use super::store::Filled;
 use super::{Output, ReadOptions, ReadState, Sizes};
 use crate::time::Deadline;
 
-/// Longer than anything here takes, and a failure instead of a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any wait of these tests takes. A test that would hang fails after it.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Incompressible bytes, so that one in the wrong place is seen.
+/// Pseudorandom bytes, so that a byte in the wrong place is noticed.
 static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     (0..1 << 20)
@@ -34,13 +35,13 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether everything is tested, and not only what a run between two edits has the time for.
+/// Whether all cases are tested. A plain run tests a part of them.
 fn tests_all() -> bool {
     std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1")
 }
 
-/// So many cases where everything is tested, else a fifth of them. No file of failures is kept: the smallest failing case is
-/// printed and belongs into a test of its own.
+/// The number of cases: `all` if all are tested, else a fifth of them. Failing cases are not stored in a
+/// file: the smallest one is printed, and belongs into a test of its own.
 fn cases(all: u32) -> ProptestConfig {
     ProptestConfig {
         cases: if tests_all() { all } else { all / 5 },
@@ -49,12 +50,12 @@ fn cases(all: u32) -> ProptestConfig {
     }
 }
 
-/// What a kernel does with free pieces: fills them in turn, as far as there are bytes.
+/// Does what `readv` does: fills the pieces one after the other, as far as there are bytes.
 fn scatter(pieces: &mut [IoSliceMut<'_>], bytes: &[u8]) -> usize {
     let room: usize = pieces.iter().map(|piece| piece.len()).sum();
     assert!(
         room > 0,
-        "a read into no room looks like the end of the stream"
+        "a read into no room would look like the end of the stream"
     );
     let mut done = 0;
     for piece in pieces {
@@ -65,13 +66,13 @@ fn scatter(pieces: &mut [IoSliceMut<'_>], bytes: &[u8]) -> usize {
     done
 }
 
-/// What is not promised to be kept of `total` bytes; empty if all is.
+/// The range of `total` bytes that need not be kept. Empty if all bytes must be kept.
 fn gap(total: usize, head: usize, tail: usize) -> Range<usize> {
     let head = head.min(total);
     head..total.saturating_sub(tail).max(head)
 }
 
-/// A limit, 0 and 1 included.
+/// A limit, including 0 and 1.
 fn limit() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(1), 2..8_usize, 8..300_usize, 1000..5000_usize]
 }
@@ -84,7 +85,7 @@ fn sizes(head: usize, tail: usize) -> Sizes {
     }
 }
 
-/// Writes all of it, as a reader thread would.
+/// Writes all bytes, as a reader thread does.
 fn write(output: &Output, bytes: &[u8]) {
     let mut done = 0;
     while done < bytes.len() {
@@ -119,7 +120,7 @@ const UNTIL_END: ReadOptions = ReadOptions {
     ..RAW
 };
 
-/// Reads without waiting: the bytes, and cursor, lost and state.
+/// Reads without waiting. Returns the bytes, and cursor, lost and state.
 fn peek(
     output: &Output,
     cursor: u64,
@@ -132,7 +133,7 @@ fn peek(
     (buffer, chunk.cursor, chunk.lost, chunk.state)
 }
 
-/// One character or one invalid sequence: where it begins, how long it is, and how it is shown.
+/// One character or one invalid sequence: its position, its length, and how it is shown.
 #[derive(Debug, Clone, PartialEq)]
 struct Character {
     at: usize,
@@ -141,7 +142,7 @@ struct Character {
     valid: bool,
 }
 
-/// The characters of some bytes, found one by one.
+/// The characters of some bytes, found one after the other.
 fn characters(bytes: &[u8]) -> Vec<Character> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -164,7 +165,7 @@ fn characters(bytes: &[u8]) -> Vec<Character> {
     found
 }
 
-/// Text of characters of every length, with short and long lines and none at all.
+/// Text with characters of every length, with short and long lines.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     vec(piece(), 0..120).prop_map(|pieces| pieces.concat().into_bytes())
 }
@@ -187,7 +188,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Text with bytes between that are none.
+/// Text with invalid bytes in it.
 fn noisy() -> impl Strategy<Value = Vec<u8>> {
     let invalid = prop_oneof![
         Just(vec![0xFF]),
@@ -200,7 +201,7 @@ fn noisy() -> impl Strategy<Value = Vec<u8>> {
         Just(vec![0xC0, 0xAF]),
         Just(vec![0xF4, 0x90, 0x80, 0x80]),
         vec(
-            any::<u8>().prop_filter("no marks", |byte| *byte != b'['),
+            any::<u8>().prop_filter("no gap note", |byte| *byte != b'['),
             0..20
         ),
     ];

@@ -13,7 +13,7 @@ use super::super::{Lookout, Output, ReadOptions, ReadState, Sighting, Sizes};
 use super::*;
 use crate::time::Deadline;
 
-/// Sees bytes, but only when it is let go.
+/// Reports bytes, but only when it is released.
 struct Late {
     seen: std::sync::Barrier,
     let_go: std::sync::Barrier,
@@ -37,9 +37,10 @@ impl Lookout for Late {
     fn raise(&self) {}
 }
 
-/// A survivor may write while its output is abandoned: somebody was told of the end, so nothing may follow.
+/// A survivor may write while its output is being detached. A caller has received the end, so no byte
+/// may follow.
 #[test]
-fn nothing_comes_after_the_end() {
+fn no_byte_follows_the_end() {
     let output = Output::new(Sizes {
         head: 100,
         tail: 100,
@@ -50,7 +51,7 @@ fn nothing_comes_after_the_end() {
         let_go: std::sync::Barrier::new(2),
     });
     let read = |lookout: Option<Arc<dyn Lookout>>| {
-        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(PATIENCE), |_| lookout);
+        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(TIMEOUT), |_| lookout);
         (chunk.length, chunk.state)
     };
     thread::scope(|scope| {
@@ -68,11 +69,11 @@ fn nothing_comes_after_the_end() {
     assert_eq!(output.total(), 0);
 }
 
-/// Reads a stream from its beginning, and compares each chunk with what was written.
+/// Reads a stream from its beginning and compares each chunk with what was written.
 struct Follower<'a> {
     cursor: u64,
     options: ReadOptions,
-    /// The whole stream, as it will be at the end.
+    /// The whole stream as it is at the end.
     stream: &'a [u8],
     characters: &'a [Character],
     read: u64,
@@ -116,7 +117,7 @@ impl<'a> Follower<'a> {
                 .characters
                 .iter()
                 .find(|c| c.valid && c.at < end && end < c.at + c.raw);
-            // The end of a character whose beginning is lost is no character.
+            // The end of a character whose beginning is lost is not a character.
             assert!(
                 cut.is_none_or(|c| c.at < start),
                 "ends inside of {cut:?} at {end}"
@@ -135,7 +136,7 @@ impl<'a> Follower<'a> {
                 assert!(!open && bytes.is_empty());
                 assert_eq!(end, total, "the end came too early");
             }
-            ReadState::ProcessEnded => panic!("nobody asked for that"),
+            ReadState::ProcessEnded => panic!("it was not requested"),
         }
         self.cursor = cursor;
         self.read += bytes.len() as u64;
@@ -143,7 +144,8 @@ impl<'a> Follower<'a> {
         state
     }
 
-    /// A byte at the end of the head, of a character whose rest is gone.
+    /// Whether the byte at this position is at the end of the head and of a character whose rest was
+    /// dropped.
     fn torn(&self, position: usize, gone: &Range<usize>) -> bool {
         let complete = self.characters.iter().any(|c| {
             c.valid && c.at <= position && position < c.at + c.raw && c.at + c.raw <= gone.start
@@ -171,7 +173,7 @@ proptest! {
         let characters = characters(&stream);
         let mut followers = [RAW, WHOLE].map(|options| Follower::new(&stream, &characters, options));
         let mut total = 0;
-        // What one follower of a lossless stream has read may be gone for the other.
+        // What one follower of a lossless stream has read may be dropped for the other.
         let gone = |total, followers: &[Follower<'_>]| {
             let gap = gap(total, head, tail);
             let read = followers.iter().map(|follower| follower.cursor as usize).max();
@@ -180,20 +182,20 @@ proptest! {
                 false => gap,
             }
         };
-        for (length, who, capacity) in turns {
+        for (length, number, capacity) in turns {
             let next = stream.len().min(total + length);
             write(&output, &stream[total..next]);
             total = next;
             let gone = gone(total, &followers);
-            followers[who].step(&output, total, &gone, capacity);
+            followers[number].step(&output, total, &gone, capacity);
         }
         write(&output, &stream[total..]);
         let total = stream.len();
         assert_eq!(output.total(), total as u64);
         assert!(output.close());
-        for who in 0..followers.len() {
+        for number in 0..followers.len() {
             let gone = gone(total, &followers);
-            let follower = &mut followers[who];
+            let follower = &mut followers[number];
             while follower.step(&output, total, &gone, 7) != ReadState::Eof {}
             assert_eq!(follower.cursor, total as u64);
             assert_eq!(follower.read + follower.lost, total as u64);
@@ -237,7 +239,7 @@ fn reading_does_not_consume() {
 }
 
 #[test]
-fn reading_goes_on_after_what_is_gone() {
+fn reading_goes_on_after_dropped_bytes() {
     let output = output_of(b"0123456789", 2, 3);
     let read = |cursor| peek(&output, cursor, 100, RAW);
     assert_eq!(read(0), (b"01".to_vec(), 2, 0, ReadState::Data));
@@ -250,7 +252,7 @@ fn reading_goes_on_after_what_is_gone() {
 }
 
 #[test]
-fn everything_up_to_the_end_can_be_gone() {
+fn everything_up_to_the_end_can_be_dropped() {
     let output = output_of(b"0123456789", 2, 0);
     assert_eq!(
         peek(&output, 4, 10, RAW),
@@ -287,14 +289,14 @@ fn a_cursor_may_be_past_the_end() {
 }
 
 #[test]
-fn a_buffer_without_room_asks_whether_there_is_more() {
+fn an_empty_buffer_reports_whether_there_are_bytes() {
     let output = output_of(b"0123456789", 2, 3);
     for options in [RAW, WHOLE] {
         assert_eq!(
             peek(&output, 0, 0, options),
             (vec![], 0, 0, ReadState::Data)
         );
-        // What was not read was not skipped.
+        // Bytes that were not read are not skipped.
         assert_eq!(
             peek(&output, 4, 0, options),
             (vec![], 4, 0, ReadState::Data)
@@ -331,7 +333,7 @@ fn a_timeout_is_waited_for() {
     let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), |_| None);
     assert_eq!(chunk.state, ReadState::TimedOut);
     assert!(begun.elapsed() >= timeout);
-    // Bytes that are there are given even when the time is up.
+    // Bytes that are available are returned even if the deadline has passed.
     write(&output, b"x");
     assert_eq!(peek(&output, 0, 1, RAW).3, ReadState::Data);
 }
@@ -349,7 +351,7 @@ fn the_end_of_the_process_comes_after_its_bytes() {
         peek(&output, 3, 10, UNTIL_END),
         (vec![], 3, 0, ReadState::ProcessEnded)
     );
-    // Who did not ask for that waits for the survivors.
+    // A read without this option waits for the survivors.
     assert_eq!(peek(&output, 3, 10, RAW).3, ReadState::TimedOut);
     write(&output, b"de");
     assert_eq!(
@@ -361,7 +363,7 @@ fn the_end_of_the_process_comes_after_its_bytes() {
 }
 
 #[test]
-fn a_character_is_given_when_it_is_complete() {
+fn a_character_is_returned_when_it_is_complete() {
     let output = Output::new(sizes(2, 100));
     let crab = "🦀".as_bytes();
     for byte in &crab[..3] {
@@ -381,7 +383,7 @@ fn a_character_is_given_when_it_is_complete() {
         peek(&output, 0, 10, WHOLE),
         (crab.to_vec(), 4, 0, ReadState::Data)
     );
-    // A buffer that holds one and a half.
+    // A buffer that holds one and a half characters.
     write(&output, &crab[2..]);
     assert_eq!(
         peek(&output, 0, 7, WHOLE),
@@ -390,7 +392,7 @@ fn a_character_is_given_when_it_is_complete() {
 }
 
 #[test]
-fn what_the_stream_ends_with_is_given_even_when_it_is_no_character() {
+fn an_incomplete_character_at_the_end_of_the_stream_is_returned() {
     let output = output_of(b"ab\xF0\x9F", 10, 10);
     output.process_ended();
     let whole_until_end = ReadOptions {
@@ -433,7 +435,7 @@ fn bytes_that_never_become_a_character_are_not_waited_for() {
 }
 
 #[test]
-fn the_beginning_of_a_character_whose_rest_is_gone_is_lost_with_it() {
+fn the_beginning_of_a_character_whose_rest_was_dropped_is_lost_with_it() {
     let stream = "a🦀bcdefgh".as_bytes();
     let output = output_of(stream, 3, 2);
     assert_eq!(
@@ -450,12 +452,13 @@ fn the_beginning_of_a_character_whose_rest_is_gone_is_lost_with_it() {
     );
 }
 
-/// Reads until the stream has ended: the bytes, and how many were lost before each piece of them.
+/// Reads until the stream has ended. Returns the pieces, each with the number of bytes that were lost
+/// before it.
 fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, Vec<u8>)> {
     let mut pieces = Vec::new();
     let mut cursor = 0;
     let mut buffer = vec![0; capacity];
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(TIMEOUT);
     loop {
         let (chunk, _) = output.read(cursor, &mut buffer, options, deadline, |_| None);
         assert_eq!(
@@ -468,7 +471,10 @@ fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, V
         match chunk.state {
             ReadState::Data => {}
             ReadState::Eof => {
-                assert!(!deadline.passed(), "found out, and was not told");
+                assert!(
+                    !deadline.passed(),
+                    "noticed by the timeout and not by a wake-up"
+                );
                 return pieces;
             }
             other => panic!("{other:?} at {cursor}"),
@@ -523,13 +529,13 @@ fn a_lossless_writer_stops_and_goes_on_with_its_reader() {
             match output.fill(false, |pieces| Ok(scatter(pieces, &stream[done..]))) {
                 Ok(Filled::Bytes(count)) => done += count,
                 Ok(Filled::Full) => {
-                    // The reader comes when there is no room left.
+                    // The reader starts when there is no room left.
                     if let Some(resume) = resume.take() {
                         let output = &output;
                         reader = Some(scope.spawn(move || read_and_resume(output, &resume)));
                     }
                     resumed
-                        .recv_timeout(PATIENCE)
+                        .recv_timeout(TIMEOUT)
                         .expect("the reader makes room");
                 }
                 Err(error) => panic!("{error}"),
@@ -541,12 +547,12 @@ fn a_lossless_writer_stops_and_goes_on_with_its_reader() {
     });
 }
 
-/// Reads a lossless stream to its end, and says each time when its writer can go on.
+/// Reads a lossless stream to its end, and signals each time its writer can go on.
 fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
     let mut read = Vec::new();
     let mut buffer = vec![0; 10_000];
     loop {
-        let deadline = Deadline::after(PATIENCE);
+        let deadline = Deadline::after(TIMEOUT);
         let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline, |_| None);
         assert_eq!(chunk.lost, 0);
         read.extend_from_slice(&buffer[..chunk.length]);
@@ -561,7 +567,7 @@ fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
     }
 }
 
-/// Lets many wait for the next byte, does something, and wants all of them to come back in this state.
+/// Lets several callers wait for the next byte, calls `act`, and expects all of them to return this state.
 fn wakes(act: impl Fn(&Output), options: ReadOptions, state: ReadState) {
     const WAITERS: usize = 4;
     for _ in 0..25 {
@@ -570,27 +576,29 @@ fn wakes(act: impl Fn(&Output), options: ReadOptions, state: ReadState) {
             let waiters: Vec<_> = (0..WAITERS)
                 .map(|_| {
                     scope.spawn(|| {
-                        output.read(0, &mut [0; 10], options, Deadline::after(PATIENCE), |_| {
-                            None
-                        })
+                        output.read(0, &mut [0; 10], options, Deadline::after(TIMEOUT), |_| None)
                     })
                 })
                 .collect();
-            // They wait when a notification finds them all. It changes nothing, so that they will wait again.
+            // They all wait once a notification reaches all of them. Nothing has changed, so they wait
+            // again.
             let begun = Instant::now();
             while output.changed.notify_all() < WAITERS {
-                assert!(begun.elapsed() < PATIENCE, "they do not wait");
+                assert!(begun.elapsed() < TIMEOUT, "they do not wait");
                 thread::yield_now();
             }
-            // Those that do when it happens must be told. This makes it likely that there are some, and no more is
-            // needed: the others see it for themselves.
+            // The callers that wait again when `act` is called must be woken. The pause makes it likely
+            // that there are some; the others notice the change without a wake-up.
             (0..300).for_each(|_| thread::yield_now());
             act(&output);
             for waiter in waiters {
                 let (chunk, _) = waiter.join().expect("no panic");
                 assert_eq!(chunk.state, state);
             }
-            assert!(begun.elapsed() < PATIENCE, "found out, and was not told");
+            assert!(
+                begun.elapsed() < TIMEOUT,
+                "noticed by the timeout and not by a wake-up"
+            );
         });
     }
 }

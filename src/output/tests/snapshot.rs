@@ -1,5 +1,5 @@
-//! Snapshots: a checker that is independent of the implementation compares the text with the output, character by
-//! character, and counts the bytes that the text does not show.
+//! Snapshots: a checker that is independent of the implementation compares the text with the output,
+//! character by character, and counts the bytes that the text does not show.
 
 use std::ops::Range;
 use std::thread;
@@ -9,19 +9,20 @@ use proptest::prelude::*;
 use super::super::{Output, Sizes, Snapshot, Truncation};
 use super::*;
 
-/// What stands at the end of a line that was cut, and in the middle of a last one.
+/// The note at the end of a line that was cut, and the one in the middle of a last line.
 const LINE_CUT: &str = " ... [truncated]";
 const MIDDLE_CUT: &str = " ... [truncated] ... ";
 
-/// From this limit on a cut line must say that it was cut: there is room for the note and characters on both sides.
+/// With at least this limit, a cut line must have a note: there is room for it and for characters on
+/// both sides.
 const ROOM_FOR_NOTES: usize = 40;
 
-/// The marks between head and tail.
+/// The note between head and tail.
 fn gap_note(omitted: usize) -> String {
     format!("\n\n... [omitted {omitted} bytes] ...\n\n")
 }
 
-/// How many raw bytes the characters take that are shown as exactly `shown`.
+/// The number of raw bytes of the first characters that take exactly `shown` bytes in the text.
 fn raw_of<'a>(characters: impl Iterator<Item = &'a Character>, shown: usize) -> Option<usize> {
     let (mut raw, mut seen) = (0, 0);
     for character in characters {
@@ -34,7 +35,8 @@ fn raw_of<'a>(characters: impl Iterator<Item = &'a Character>, shown: usize) -> 
     (seen == shown).then_some(raw)
 }
 
-/// Checks how one line is shown, and returns how many of its bytes are. `is_last` is a last line without a newline.
+/// Checks how one line is shown. Returns the number of its bytes that are shown. `is_last` is a last
+/// line without a newline.
 fn check_line(line: &[u8], shown: &str, max_line: usize, is_last: bool) -> Result<usize, String> {
     let found = characters(line);
     let full: String = found.iter().map(|c| c.shown.as_str()).collect();
@@ -97,7 +99,7 @@ fn check_line(line: &[u8], shown: &str, max_line: usize, is_last: bool) -> Resul
     }
 }
 
-/// Checks how bytes without a gap are shown, and returns how many of them are.
+/// Checks how bytes without a gap are shown. Returns the number of them that are shown.
 fn check_piece(bytes: &[u8], shown: &str, max_line: usize, is_end: bool) -> Result<usize, String> {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let shown: Vec<&str> = shown.split('\n').collect();
@@ -112,11 +114,12 @@ fn check_piece(bytes: &[u8], shown: &str, max_line: usize, is_end: bool) -> Resu
     Ok(count)
 }
 
-/// Where the cuts of a gap may fall. In text there is one place: outwards to the next ends of characters.
+/// Where the cuts of a gap may be. In valid text there is one place: the nearest ends of characters
+/// outside of the gap.
 fn cuts(output: &[u8], gap: &Range<usize>) -> Vec<Range<usize>> {
     let (text, is_text) = match std::str::from_utf8(output) {
         Ok(text) => (text.len(), true),
-        // It may end while a character is being written.
+        // The last character may be incomplete.
         Err(error) => (error.valid_up_to(), error.error_len().is_none()),
     };
     if is_text {
@@ -130,7 +133,7 @@ fn cuts(output: &[u8], gap: &Range<usize>) -> Vec<Range<usize>> {
             .into_iter()
             .collect();
     }
-    // Between other bytes nobody can say what is a character: anywhere near.
+    // In invalid bytes the ends of characters are ambiguous: every place nearby is accepted.
     let ends = gap.end..=output.len().min(gap.end + 3);
     (gap.start.saturating_sub(3)..=gap.start)
         .flat_map(|start| ends.clone().map(move |end| start..end))
@@ -141,7 +144,7 @@ fn cuts(output: &[u8], gap: &Range<usize>) -> Vec<Range<usize>> {
 fn check_snapshot(snapshot: &Snapshot, output: &[u8], head: usize, tail: usize, max_line: usize) {
     let text = &snapshot.text;
     let gap = gap(output.len(), head, tail);
-    // What can be seen: how many bytes of the output the text shows.
+    // The number of bytes of the output that the text shows, for each way to read the text.
     let readings: Vec<Result<usize, String>> = if gap.is_empty() {
         vec![check_piece(output, text, max_line, true)]
     } else {
@@ -155,7 +158,8 @@ fn check_snapshot(snapshot: &Snapshot, output: &[u8], head: usize, tail: usize, 
         };
         cuts(output, &gap).into_iter().map(read).collect()
     };
-    // Text is read in one way. Of invalid bytes, which all look the same, several can be meant; one must fit.
+    // Valid text can be read in one way. Invalid bytes all look the same, so there can be several ways;
+    // one must fit.
     let truncation = snapshot.truncation;
     let claimed = output.len() as u64 - truncation.map_or(0, |t| t.omitted_bytes);
     assert!(
@@ -174,7 +178,7 @@ fn check_snapshot(snapshot: &Snapshot, output: &[u8], head: usize, tail: usize, 
     }
 }
 
-/// A limit for lines: none, tiny, some.
+/// A limit for lines: none, tiny, medium.
 fn line_limit() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), 1..=40_usize, 41..=300_usize]
 }
@@ -183,21 +187,21 @@ proptest! {
     #![proptest_config(cases(600))]
 
     #[test]
-    fn a_snapshot_of_text_shows_it_and_says_what_it_does_not(
+    fn a_snapshot_of_text_has_exact_counts(
         output in text(),
         cut in 0..4_usize,
         head in limit(),
         tail in limit(),
         max_line in line_limit(),
     ) {
-        // The last character may be on its way.
+        // The last character may be incomplete.
         let output = &output[..output.len().saturating_sub(cut)];
         let snapshot = output_of(output, head, tail).snapshot(max_line);
         check_snapshot(&snapshot, output, head, tail, max_line);
     }
 
     #[test]
-    fn a_snapshot_of_any_bytes_is_text_and_its_numbers_add_up(
+    fn a_snapshot_of_any_bytes_is_text_with_exact_counts(
         output in noisy(),
         head in limit(),
         tail in limit(),
@@ -216,7 +220,7 @@ fn text_of(bytes: &[u8], head: usize, tail: usize) -> String {
 }
 
 #[test]
-fn all_that_was_kept_is_shown_as_it_is() {
+fn a_fully_kept_output_is_shown_unchanged() {
     for bytes in [
         &b""[..],
         b"\n",
@@ -289,8 +293,8 @@ fn no_cut_falls_inside_of_a_character() {
 }
 
 #[test]
-fn a_character_with_only_its_middle_gone_is_gone() {
-    // Head and tail end and begin inside of the same character.
+fn a_character_with_its_middle_dropped_is_not_shown() {
+    // The head ends and the tail begins inside of the same character.
     assert_eq!(
         text_of("a🦀b".as_bytes(), 2, 2),
         "a\n\n... [omitted 4 bytes] ...\n\nb"
@@ -301,10 +305,10 @@ fn a_character_with_only_its_middle_gone_is_gone() {
 fn invalid_bytes_are_replaced_and_counted_as_they_were() {
     assert_eq!(text_of(b"a\xFFb\n", 100, 100), "a\u{FFFD}b\n");
     let snapshot = output_of(b"\xFF\xFF\xFF\xFF\xFF\n", 100, 100).snapshot(10);
-    // Five bytes would fit, fifteen do not.
+    // Five raw bytes would fit; fifteen shown bytes do not.
     assert_eq!(snapshot.text, "\u{FFFD}\u{FFFD}\u{FFFD}\n");
     assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(2));
-    // Two at the end were on their way to become a character.
+    // Two bytes at the end are the beginning of a character.
     assert_eq!(text_of(b"a\xE2\x82", 100, 100), "a\u{FFFD}");
 }
 
@@ -313,7 +317,7 @@ fn a_line_across_head_and_tail_is_one_line() {
     let line = [b"x".repeat(60), b"\n".to_vec()].concat();
     let snapshot = output_of(&line, 30, 31).snapshot(60);
     assert_eq!(snapshot.text.as_bytes(), line);
-    // Cut once, although each half would fit.
+    // The line is cut once, although each half would fit.
     let snapshot = output_of(&line, 30, 31).snapshot(50);
     assert_eq!(snapshot.text, format!("{}{LINE_CUT}\n", "x".repeat(34)));
     assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(26));
@@ -339,7 +343,7 @@ fn a_long_last_line_keeps_its_end() {
     );
     assert_eq!(snapshot.text, shown);
     assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(512 - 40));
-    // Behind a newline there is no last line any more.
+    // With a newline at its end, it is not a last line any more.
     let snapshot = output_of(format!("{output}\n").as_bytes(), 1000, 1000).snapshot(61);
     assert_eq!(
         snapshot.text,
@@ -364,7 +368,7 @@ fn the_end_of_the_head_is_not_the_end_of_the_output() {
 }
 
 #[test]
-fn the_true_end_is_seen_within_the_smallest_limits() {
+fn the_end_is_shown_with_the_smallest_limits() {
     for end in ["x", "é", "€", "🦀"] {
         let output = format!("{}{end}", "-".repeat(100));
         for max_line in end.len()..60 {
@@ -392,7 +396,7 @@ fn lines_of_every_length_around_the_limit() {
     }
 }
 
-/// The defaults, and a chunk larger than the tail.
+/// The default sizes, and a write larger than the tail.
 #[test]
 fn a_large_output_shows_its_first_and_last_lines() {
     let output: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
@@ -416,14 +420,14 @@ fn a_lossless_stream_shows_no_more_than_head_and_tail() {
     let bytes = "0123456789".repeat(100).into_bytes();
     write(&output, &bytes);
     check_snapshot(&output.snapshot(0), &bytes, 10, 20, 0);
-    // Reading it does not change that.
+    // Reading does not change that.
     peek(&output, 0, 10_000, RAW);
     write(&output, &bytes);
     check_snapshot(&output.snapshot(0), &bytes.repeat(2), 10, 20, 0);
 }
 
 #[test]
-fn a_snapshot_while_it_is_written_is_one_moment() {
+fn a_snapshot_during_a_write_is_consistent() {
     let stream: Vec<u8> = (0..20_000)
         .flat_map(|number| format!("{number}\n").into_bytes())
         .collect();

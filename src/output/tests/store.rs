@@ -1,5 +1,5 @@
-//! The store: the total counts every byte, kept bytes are where they belong, `lost` is exact, no fewer bytes are kept than
-//! was promised, and no more memory is held than was allowed.
+//! The store: the total counts every byte, kept bytes are where they belong, `lost` is exact, no fewer
+//! bytes are kept than was promised, and no more memory is held than was allowed.
 
 use std::io;
 use std::ops::Range;
@@ -26,7 +26,7 @@ fn put(store: &mut Store, beyond: bool, bytes: &[u8]) -> usize {
     done
 }
 
-/// How many bytes of memory the store holds. Only its debugging form shows that.
+/// The number of bytes of memory that the store holds, taken from its debug output.
 fn held(store: &Store) -> usize {
     let text = format!("{store:?}");
     ["head: [", "ring: ["]
@@ -39,8 +39,9 @@ fn held(store: &Store) -> usize {
         .sum()
 }
 
-/// Looks for `cursor` and takes up to `length` bytes there, and compares with `written`, of which `gone` was dropped.
-fn look(store: &Store, written: &[u8], gone: &Range<usize>, cursor: u64, length: usize) {
+/// Reads up to `length` bytes at `cursor` and compares them with `written`, of which the range `gone`
+/// was dropped.
+fn check_read(store: &Store, written: &[u8], gone: &Range<usize>, cursor: u64, length: usize) {
     let found = store.find(cursor);
     let lost = match cursor >= gone.start as u64 && cursor < gone.end as u64 {
         true => gone.end as u64 - cursor,
@@ -65,8 +66,8 @@ fn look(store: &Store, written: &[u8], gone: &Range<usize>, cursor: u64, length:
     );
 }
 
-/// Compares what a snapshot is made from.
-fn look_at_kept(store: &Store, written: &[u8], head: usize, tail: usize) {
+/// Checks the bytes that a snapshot is made from.
+fn check_kept(store: &Store, written: &[u8], head: usize, tail: usize) {
     let kept = store.kept();
     let gap = gap(written.len(), head, tail);
     assert_eq!(kept.total, written.len() as u64);
@@ -74,7 +75,7 @@ fn look_at_kept(store: &Store, written: &[u8], head: usize, tail: usize) {
     assert!(kept.bytes == [&written[..gap.start], &written[gap.end..]].concat());
 }
 
-/// A position of `total` bytes, or one of the next few.
+/// A position in `total` bytes, or one of the next few.
 fn position(place: f64, total: usize) -> u64 {
     (place * (total + 3) as f64) as u64
 }
@@ -84,8 +85,8 @@ enum Step {
     Write(usize),
     Beyond(usize),
     Fail(io::ErrorKind),
-    Look(f64, usize),
-    /// The follower with this number reads so much.
+    Read(f64, usize),
+    /// The follower with this number reads this many bytes.
     Follow(usize, usize),
 }
 
@@ -99,17 +100,17 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         4 => size().prop_map(Step::Write),
         1 => size().prop_map(Step::Beyond),
         1 => errors.prop_map(Step::Fail),
-        2 => (0.0..1.0, size()).prop_map(|(place, length)| Step::Look(place, length)),
-        4 => (0..2_usize, size()).prop_map(|(who, length)| Step::Follow(who, length)),
+        2 => (0.0..1.0, size()).prop_map(|(place, length)| Step::Read(place, length)),
+        4 => (0..2_usize, size()).prop_map(|(number, length)| Step::Follow(number, length)),
     ];
     vec(step, 0..40)
 }
 
-/// An error of the read goes to the caller and changes nothing.
+/// A read error is returned to the caller and changes nothing.
 fn fail(store: &mut Store, kind: io::ErrorKind) {
     match store.fill(false, |_| Err(kind.into())) {
         Err(error) => assert_eq!(error.kind(), kind),
-        // A full store does not even try.
+        // A full store does not call the read.
         Ok(filled) => assert_eq!(filled, Filled::Full),
     }
 }
@@ -132,26 +133,26 @@ proptest! {
                     total += length;
                 }
                 Step::Fail(kind) => fail(&mut store, kind),
-                Step::Look(place, length) => {
+                Step::Read(place, length) => {
                     let gone = gap(total, head, tail);
-                    look(&store, &NOISE[..total], &gone, position(place, total), length);
+                    check_read(&store, &NOISE[..total], &gone, position(place, total), length);
                 }
                 Step::Follow(..) => assert!(!store.mark_read(total as u64)),
             }
             assert_eq!(store.total(), total as u64);
-            look_at_kept(&store, &NOISE[..total], head, tail);
+            check_kept(&store, &NOISE[..total], head, tail);
         }
         assert!(held(&store) <= head + tail.max(HOT_RING), "more memory than a hot stream may take");
         store.cool();
         assert!(held(&store) <= head + tail, "more memory than allowed");
-        look_at_kept(&store, &NOISE[..total], head, tail);
+        check_kept(&store, &NOISE[..total], head, tail);
 
         store.shrink();
         let gone = gap(total, head, tail);
         assert_eq!(held(&store), total - gone.len(), "memory for bytes that never came");
-        look_at_kept(&store, &NOISE[..total], head, tail);
+        check_kept(&store, &NOISE[..total], head, tail);
         for cursor in [0, gone.start, gone.start + 1, gone.end, gone.end + 1, total, total + 1] {
-            look(&store, &NOISE[..total], &gone, cursor as u64, total + 1);
+            check_read(&store, &NOISE[..total], &gone, cursor as u64, total + 1);
         }
     }
 }
@@ -160,7 +161,7 @@ proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
-    fn a_lossless_store_keeps_what_nobody_has_read(
+    fn a_lossless_store_keeps_unread_bytes(
         head in limit(),
         tail in prop_oneof![limit(), 200_000..400_000_usize],
         steps in steps(300_000),
@@ -171,7 +172,8 @@ proptest! {
         let mut gone = 0..0;
         let mut stalled = false;
         let mut grown = false;
-        // How much unread it holds when it is full. Not promised, but always the same, and at least the tail.
+        // The number of unread bytes that it holds when it is full. Not promised, but always the same,
+        // and at least the tail.
         let mut capacity = None;
         for step in steps {
             match step {
@@ -201,18 +203,18 @@ proptest! {
                     let before = store.total();
                     fail(&mut store, kind);
                     assert_eq!(store.total(), before);
-                    // It may have been the fill that found the store full.
+                    // The fill may have been the one that found the store full.
                     stalled |= store.fill(false, |_| Err(kind.into())).is_ok();
                 }
-                Step::Look(place, length) => {
-                    look(&store, &NOISE[..total], &gone, position(place, total), length);
+                Step::Read(place, length) => {
+                    check_read(&store, &NOISE[..total], &gone, position(place, total), length);
                 }
-                Step::Follow(who, length) => {
-                    let found = store.find(cursors[who]);
-                    look(&store, &NOISE[..total], &gone, cursors[who], length);
+                Step::Follow(number, length) => {
+                    let found = store.find(cursors[number]);
+                    check_read(&store, &NOISE[..total], &gone, cursors[number], length);
                     let count = store.copy(found.position, &mut vec![0; length]);
-                    cursors[who] = found.position + count as u64;
-                    let resumed = store.mark_read(cursors[who]);
+                    cursors[number] = found.position + count as u64;
+                    let resumed = store.mark_read(cursors[number]);
                     assert!(stalled || !resumed, "resumed without having stopped");
                     let caught_up = cursors.contains(&(total as u64));
                     assert!(resumed || !(stalled && caught_up), "everything was read");
@@ -225,22 +227,22 @@ proptest! {
                 }
             }
             assert_eq!(store.total(), total as u64);
-            look_at_kept(&store, &NOISE[..total], head, tail);
+            check_kept(&store, &NOISE[..total], head, tail);
 
-            // What is gone grows, and only over bytes that were read and are not in head or tail.
+            // The dropped range only grows, and only over bytes that were read and are not in head or tail.
             let from = head.min(total);
             let until = store.find(from as u64).position as usize;
             let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
             assert!(until >= gone.end, "dropped bytes came back");
             assert!(until <= gap(total, head, tail).end.min(read).max(from), "dropped too early");
             gone = from..until;
-            look(&store, &NOISE[..total], &gone, 0, total);
-            look(&store, &NOISE[..total], &gone, from as u64, total);
+            check_read(&store, &NOISE[..total], &gone, 0, total);
+            check_read(&store, &NOISE[..total], &gone, from as u64, total);
         }
         store.shrink();
-        look_at_kept(&store, &NOISE[..total], head, tail);
-        look(&store, &NOISE[..total], &gone, 0, total);
-        look(&store, &NOISE[..total], &gone, gone.end as u64, total);
+        check_kept(&store, &NOISE[..total], head, tail);
+        check_read(&store, &NOISE[..total], &gone, 0, total);
+        check_read(&store, &NOISE[..total], &gone, gone.end as u64, total);
         assert_eq!(held(&store), total - gone.len());
     }
 }
@@ -250,7 +252,7 @@ fn a_silent_store_holds_no_memory() {
     for lossless in [false, true] {
         let mut store = Store::new(16 << 10, 16 << 10, lossless);
         assert_eq!(held(&store), 0);
-        // Its end is found by a read into free pieces, which are given back.
+        // Its end is found by a read into free memory, which is released afterwards.
         assert_eq!(store.fill(false, |_| Ok(0)).ok(), Some(Filled::Bytes(0)));
         store.shrink();
         assert_eq!(held(&store), 0);
@@ -280,7 +282,7 @@ fn one_read_fills_both_ends_of_the_ring() {
         let next = &NOISE[300_100..600_100];
         let filled = store.fill(false, |pieces| Ok(scatter(pieces, next)));
         assert_eq!(filled.ok(), Some(Filled::Bytes(300_000)));
-        look_at_kept(&store, &NOISE[..600_100], 0, 300_000);
+        check_kept(&store, &NOISE[..600_100], 0, 300_000);
     }
 }
 
@@ -289,14 +291,14 @@ fn limits_beyond_all_memory_cost_nothing() {
     for lossless in [false, true] {
         let mut store = Store::new(usize::MAX, usize::MAX, lossless);
         put(&mut store, false, b"abc");
-        look(&store, b"abc", &(3..3), 0, 10);
-        look(&store, b"abc", &(3..3), u64::MAX, 10);
-        look_at_kept(&store, b"abc", usize::MAX, usize::MAX);
+        check_read(&store, b"abc", &(3..3), 0, 10);
+        check_read(&store, b"abc", &(3..3), u64::MAX, 10);
+        check_kept(&store, b"abc", usize::MAX, usize::MAX);
         let mut store = Store::new(0, usize::MAX, lossless);
         put(&mut store, false, &NOISE[..5000]);
-        look_at_kept(&store, &NOISE[..5000], 0, usize::MAX);
+        check_kept(&store, &NOISE[..5000], 0, usize::MAX);
         store.shrink();
-        look(&store, &NOISE[..5000], &(0..0), 0, 5000);
+        check_read(&store, &NOISE[..5000], &(0..0), 0, 5000);
     }
 }
 
@@ -311,33 +313,33 @@ fn a_full_lossless_store_holds_head_and_ring_and_no_more() {
         Some(Filled::Full)
     );
 
-    // Reading the head frees nothing, reading one byte of the ring not enough to wake anybody for.
+    // Reading the head frees nothing. One byte of the ring is not enough to resume the writer for.
     assert!(!store.mark_read(head as u64));
     assert!(!store.mark_read(head as u64 + 1));
-    // A follower that is behind does not take back what another has read.
+    // A follower that is behind does not undo the reads of another one.
     assert!(!store.mark_read(0));
     assert!(store.mark_read((head + tail) as u64));
-    // Said once.
+    // Reported once.
     assert!(!store.mark_read((head + tail) as u64));
     assert_eq!(
         put(&mut store, false, &NOISE[head + tail..1 << 20]),
         tail,
         "it was empty"
     );
-    look_at_kept(&store, &NOISE[..head + 2 * tail], head, tail);
+    check_kept(&store, &NOISE[..head + 2 * tail], head, tail);
 }
 
 #[test]
-fn what_is_left_at_the_end_is_kept_beyond_the_ring() {
+fn the_last_bytes_are_kept_beyond_the_ring() {
     let mut store = Store::new(10, 10, true);
     let full = put(&mut store, false, &NOISE[..1 << 20]);
     assert!(full < 1 << 20);
     put(&mut store, true, &NOISE[full..1 << 20]);
-    look(&store, &NOISE[..1 << 20], &(10..10), 0, 1 << 20);
-    look_at_kept(&store, &NOISE[..1 << 20], 10, 10);
+    check_read(&store, &NOISE[..1 << 20], &(10..10), 0, 1 << 20);
+    check_kept(&store, &NOISE[..1 << 20], 10, 10);
 }
 
-/// The last bytes of a process are taken with `beyond`, whatever kind its store is.
+/// The last bytes of a process are read with `beyond`, for every kind of store.
 #[test]
 fn only_a_lossless_store_grows_beyond_its_tail() {
     for (head, tail) in [(0, 0), (1, 0), (100, 0), (0, 1), (0, 100), (100, 100)] {
@@ -345,13 +347,13 @@ fn only_a_lossless_store_grows_beyond_its_tail() {
         put(&mut store, true, &NOISE[..5000]);
         assert_eq!(store.total(), 5000);
         let gone = gap(5000, head, tail);
-        look(&store, &NOISE[..5000], &gone, gone.start as u64, 5000);
+        check_read(&store, &NOISE[..5000], &gone, gone.start as u64, 5000);
         store.cool();
         assert!(held(&store) <= head + tail, "head {head}, tail {tail}");
     }
 }
 
-/// How much a read may take now.
+/// The number of bytes that a read may take now.
 fn room(store: &mut Store) -> usize {
     let mut room = 0;
     let filled = store.fill(false, |pieces| {
@@ -376,24 +378,24 @@ fn a_hot_stream_is_read_in_larger_pieces_and_keeps_no_more() {
         assert_eq!(room(&mut store), expected, "before {length}");
         put(&mut store, false, &NOISE[total..total + length]);
         total += length;
-        look(
+        check_read(
             &store,
             &NOISE[..total],
             &gap(total, head, tail),
             head as u64,
             total,
         );
-        look_at_kept(&store, &NOISE[..total], head, tail);
+        check_kept(&store, &NOISE[..total], head, tail);
     }
     store.cool();
     assert_eq!(held(&store), head + tail);
-    look_at_kept(&store, &NOISE[..total], head, tail);
+    check_kept(&store, &NOISE[..total], head, tail);
     assert_eq!(room(&mut store), tail);
 }
 
-/// A read that claims more than there was room for is not believed.
+/// A read that reports more bytes than there was room for.
 #[test]
-fn a_count_that_cannot_be_true_is_cut() {
+fn an_impossible_count_is_cut() {
     for (head, tail, lossless) in [
         (5, 5, false),
         (0, 5, false),
