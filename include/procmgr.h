@@ -1125,6 +1125,7 @@ int32_t mgr_request_start_timeout_ms(mgr_request_t request, int64_t timeout_ms);
  * - request: what to start. The request can be changed or freed afterwards.
  * - id: receives the id of the process; may be NULL.
  * - error: receives why the start failed, with the step that failed; may be NULL. Set its struct_size.
+ *   After a success its code is MGR_OK.
  *
  * Returns:
  * - MGR_OK: the process was started.
@@ -1157,9 +1158,9 @@ int32_t mgr_start(mgr_t manager, mgr_request_t request, struct mgr_id *id, struc
  */
 
 /**
- * Makes sure that the process of a key does not run, now or later. A key that was never started is refused
- * from now on. A process that is being started or runs is ended: TERM, the manager's stop grace, KILL. One
- * that has ended stays as it is.
+ * Makes sure that the process of a key does not run, now or later. If the key was never started, later
+ * starts of it are refused. A process that is being started or runs is ended: TERM, the manager's stop
+ * grace, KILL. One that has ended stays as it is.
  *
  * Parameters:
  * - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.
@@ -1243,8 +1244,8 @@ int32_t mgr_forget_key(mgr_t manager, const void *key, size_t length);
  * Lists the processes: running ones first, newest first. Works on a closed manager too.
  *
  * Parameters:
- * - processes: an array that receives up to capacity processes; NULL if capacity is 0. Set the struct_size
- *   of the first element; it is the size of all.
+ * - processes: an array that receives up to capacity processes; may be NULL if capacity is 0. Set the
+ *   struct_size of the first element; it is the size of all.
  * - capacity: the number of elements. 0 only counts the processes.
  * - count: receives the total number of processes, which may be more than capacity; may be NULL.
  *

@@ -11,9 +11,9 @@ use super::handles;
 use super::memory::{Out, StructOut, bytes};
 use super::types::*;
 
-/// Makes sure that the process of a key does not run, now or later. A key that was never started is refused
-/// from now on. A process that is being started or runs is ended: TERM, the manager's stop grace, KILL. One
-/// that has ended stays as it is.
+/// Makes sure that the process of a key does not run, now or later. If the key was never started, later
+/// starts of it are refused. A process that is being started or runs is ended: TERM, the manager's stop
+/// grace, KILL. One that has ended stays as it is.
 ///
 /// Parameters:
 /// - key, length: 1 to 255 bytes. The owner of the key is that of the scope; a manager has none.

@@ -16,6 +16,7 @@ use super::types::*;
 /// - request: what to start. The request can be changed or freed afterwards.
 /// - id: receives the id of the process; may be NULL.
 /// - error: receives why the start failed, with the step that failed; may be NULL. Set its struct_size.
+///   After a success its code is MGR_OK.
 ///
 /// Returns:
 /// - MGR_OK: the process was started.

@@ -16,8 +16,8 @@ use super::types::*;
 /// Lists the processes: running ones first, newest first. Works on a closed manager too.
 ///
 /// Parameters:
-/// - processes: an array that receives up to capacity processes; NULL if capacity is 0. Set the struct_size
-///   of the first element; it is the size of all.
+/// - processes: an array that receives up to capacity processes; may be NULL if capacity is 0. Set the
+///   struct_size of the first element; it is the size of all.
 /// - capacity: the number of elements. 0 only counts the processes.
 /// - count: receives the total number of processes, which may be more than capacity; may be NULL.
 ///

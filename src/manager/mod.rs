@@ -15,8 +15,8 @@
 //! Promises: no lock is held while a command is spawned. A start that `close` does not wait for never
 //! runs its command. After `close`, nothing is left of what this manager has started.
 //!
-//! Lock order: the lock of the table is a leaf. While it is held, nothing is called that takes a lock,
-//! waits or makes a system call.
+//! Lock order: the lock of the table is a leaf. While it is held, nothing is called that takes a lock or
+//! makes a system call, and the only wait is that for the end of a spawn or a close.
 
 mod close;
 mod keyed;
@@ -108,7 +108,7 @@ impl Manager {
 
     /// Makes sure that the process of a key does not run, now or later.
     ///
-    /// A key that was never started is refused from now on. A process that is being started or runs is
+    /// If the key was never started, later starts of it fail. A process that is being started or runs is
     /// ended: TERM, the manager's stop grace, KILL. One that has ended stays as it is.
     ///
     /// Blocks until the process has ended, up to `timeout` (`None`: without a limit). The process is

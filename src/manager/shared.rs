@@ -1,8 +1,8 @@
 //! The state that a manager and its scopes share.
 //!
 //! Owns the configuration, the threads, the timer, the keys, the events and the table of processes.
-//! Promises: a process whose key is remembered is in the table or in the key table as expired, at every
-//! moment.
+//! Promises: of a key that has started a process, either the process is in the table or the key is
+//! marked as expired.
 //!
 //! Lock order: the lock of the table is a leaf.
 
