@@ -104,7 +104,7 @@ fn one_byte_more_than_the_kernel_takes_is_refused_with_its_size() {
 }
 
 #[test]
-fn the_longest_that_the_kernel_takes_is_taken() {
+fn kernel_the_longest_that_the_kernel_takes_is_taken() {
     let manager = open();
     let argument = "x".repeat(MAX_ARGUMENT_BYTES);
     let value = "y".repeat(MAX_ARGUMENT_BYTES - "NAME=".len());
@@ -163,7 +163,7 @@ fn a_shell_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_program_that_cannot_be_executed_is_named() {
+fn kernel_a_program_that_cannot_be_executed_is_named() {
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
     let plain = place.path().join("plain");

@@ -39,7 +39,7 @@ fn nothing_left(manager: &Manager) {
 }
 
 #[test]
-fn fifty_of_all_kinds_are_gone_at_once() {
+fn kernel_fifty_of_all_kinds_are_gone_at_once() {
     const KINDS: [&str; 10] = [
         "echo ready; exec sleep 600",
         "trap '' TERM INT HUP; echo ready; while :; do sleep 0.1; done",
@@ -90,7 +90,7 @@ fn fifty_of_all_kinds_are_gone_at_once() {
 }
 
 #[test]
-fn close_finds_who_left_the_session() {
+fn kernel_close_finds_who_left_the_session() {
     let manager = open();
     let process = start(
         &manager,
@@ -105,7 +105,7 @@ fn close_finds_who_left_the_session() {
 }
 
 #[test]
-fn dropping_the_manager_closes_it() {
+fn kernel_dropping_the_manager_closes_it() {
     let manager = open();
     let process = start(&manager, "sleep 600 & echo ready; wait");
     wait_for_line(&process, "ready");
@@ -172,7 +172,7 @@ fn closing_again_changes_nothing_and_many_may_close() {
 }
 
 #[test]
-fn a_close_grace_lets_processes_clean_up() {
+fn kernel_a_close_grace_lets_processes_clean_up() {
     let manager = Manager::open(Config::new().close_grace(PATIENCE)).expect("a manager");
     let polite = start(
         &manager,
@@ -197,7 +197,7 @@ fn a_close_grace_lets_processes_clean_up() {
 }
 
 #[test]
-fn a_close_grace_ends() {
+fn kernel_a_close_grace_ends() {
     let grace = Duration::from_millis(200);
     let manager = Manager::open(Config::new().close_grace(grace)).expect("a manager");
     let stubborn = start(
@@ -217,7 +217,7 @@ fn a_close_grace_ends() {
 }
 
 #[test]
-fn close_wakes_everybody_who_is_blocked() {
+fn kernel_close_wakes_everybody_who_is_blocked() {
     let manager = open();
     let process = start(&manager, "echo ready; exec sleep 600");
     wait_for_line(&process, "ready");
@@ -268,7 +268,7 @@ fn close_wakes_everybody_who_is_blocked() {
 
 /// Readers of survivors' output too: close ends the survivors.
 #[test]
-fn close_wakes_the_readers_of_survivors() {
+fn kernel_close_wakes_the_readers_of_survivors() {
     let manager = open();
     let process = start(&manager, "sleep 600 & echo ok");
     wait(&process);
@@ -288,7 +288,7 @@ fn close_wakes_the_readers_of_survivors() {
 /// Who holds the output and has left the group and thrown away the cookie cannot be found, and must not keep anybody
 /// waiting.
 #[test]
-fn close_does_not_wait_for_a_stranger_with_the_pipe() {
+fn kernel_close_does_not_wait_for_a_stranger_with_the_pipe() {
     let manager = open();
     let process = start(
         &manager,
@@ -311,7 +311,7 @@ fn close_does_not_wait_for_a_stranger_with_the_pipe() {
 
 /// A start that loses the race against close never runs its command, at whichever step it is.
 #[test]
-fn a_start_that_is_held_up_does_not_run_after_close() {
+fn kernel_a_start_that_is_held_up_does_not_run_after_close() {
     let (entered, is_in) = mpsc::channel();
     let (let_go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
@@ -397,7 +397,7 @@ fn close_may_race_with_everything() {
 }
 
 #[test]
-fn children_that_nobody_looks_at_leave_no_zombie() {
+fn kernel_children_that_nobody_looks_at_leave_no_zombie() {
     let manager = open();
     let pids: Vec<_> = (0..20)
         .map(|number| start(&manager, &format!("echo {number}")).pid())

@@ -18,7 +18,7 @@ use procmgr::{
 const AFTER_THE_END: &str = "while kill -0 $$ 2>&-; do sleep 0.01; done; sleep 0.05";
 
 #[test]
-fn the_exit_code_is_the_leaders() {
+fn kernel_the_exit_code_is_the_leaders() {
     let manager = open();
     for code in [0, 1, 42, 255] {
         let status = wait(&start(&manager, &format!("exit {code}")));
@@ -29,7 +29,7 @@ fn the_exit_code_is_the_leaders() {
 }
 
 #[test]
-fn a_signal_from_elsewhere_is_told_with_its_number() {
+fn kernel_a_signal_from_elsewhere_is_told_with_its_number() {
     let manager = open();
     for number in [9, 15, 1] {
         let status = wait(&start(&manager, &format!("kill -{number} $$; sleep 600")));
@@ -47,7 +47,7 @@ fn a_signal_from_elsewhere_is_told_with_its_number() {
 }
 
 #[test]
-fn times_and_usage_are_those_of_the_process() {
+fn kernel_times_and_usage_are_those_of_the_process() {
     let manager = open();
     let before = SystemTime::now();
     let process = start(
@@ -194,7 +194,7 @@ fn what_was_left_in_the_pipe_is_there_at_the_end() {
 }
 
 #[test]
-fn a_server_in_the_background_does_not_hold_up_the_end() {
+fn kernel_a_server_in_the_background_does_not_hold_up_the_end() {
     let manager = open();
     let process = start(&manager, "sleep 600 & echo ok");
     let status = wait(&process);
@@ -221,7 +221,7 @@ fn a_server_in_the_background_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn what_survivors_print_is_captured() {
+fn kernel_what_survivors_print_is_captured() {
     let manager = open();
     let command = format!("({AFTER_THE_END}; echo late; exec sleep 600) & echo ok");
     let process = start(&manager, &command);
@@ -233,7 +233,7 @@ fn what_survivors_print_is_captured() {
 }
 
 #[test]
-fn the_last_survivor_closes_the_output() {
+fn kernel_the_last_survivor_closes_the_output() {
     let manager = open();
     let command = format!("({AFTER_THE_END}; echo late) & echo ok");
     let process = start(&manager, &command);
@@ -245,7 +245,7 @@ fn the_last_survivor_closes_the_output() {
 }
 
 #[test]
-fn a_signal_reaches_survivors_and_changes_no_end() {
+fn kernel_a_signal_reaches_survivors_and_changes_no_end() {
     let manager = open();
     let process = start(
         &manager,
@@ -266,7 +266,7 @@ fn a_signal_reaches_survivors_and_changes_no_end() {
 }
 
 #[test]
-fn stop_reaches_survivors_and_changes_no_end() {
+fn kernel_stop_reaches_survivors_and_changes_no_end() {
     let manager = open();
     let process = start(&manager, "sleep 600 & sleep 600 & echo ok");
     wait(&process);
@@ -281,7 +281,7 @@ fn stop_reaches_survivors_and_changes_no_end() {
 }
 
 #[test]
-fn a_child_that_closes_its_output_is_running() {
+fn kernel_a_child_that_closes_its_output_is_running() {
     let manager = open();
     let process = start(&manager, "echo bye; exec sleep 600 >&- 2>&-");
     eventually("the output is closed", || {
@@ -303,7 +303,7 @@ fn a_child_that_closes_its_output_is_running() {
 
 /// Readers that are blocked when the end comes are let go by it.
 #[test]
-fn an_end_ends_blocked_reads() {
+fn kernel_an_end_ends_blocked_reads() {
     let manager = open();
     for rest in ["", "sleep 600 &"] {
         let process = Arc::new(start(&manager, &format!("{rest} sleep 0.05; exit 3")));

@@ -98,7 +98,7 @@ fn carriers(id: &str) -> Vec<String> {
 }
 
 #[test]
-fn stop_ends_what_got_away() {
+fn kernel_stop_ends_what_got_away() {
     for method in METHODS {
         let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
         let grace = Duration::from_millis(300);
@@ -121,7 +121,7 @@ fn stop_ends_what_got_away() {
 }
 
 #[test]
-fn close_ends_what_got_away() {
+fn kernel_close_ends_what_got_away() {
     for method in METHODS {
         for grace in [Duration::ZERO, Duration::from_millis(300)] {
             let config = Config::new().start_method(method).close_grace(grace);
@@ -149,7 +149,7 @@ fn close_ends_what_got_away() {
 }
 
 #[test]
-fn what_is_left_in_the_group_without_a_cookie_is_still_signalled() {
+fn kernel_what_is_left_in_the_group_without_a_cookie_is_still_signalled() {
     let manager = Manager::open(Config::new()).expect("it opens");
     let process = start(&manager, "env -i sleep 300 & echo ready");
     assert_eq!(process.wait().expect("it ends").state, State::Exited(0));
@@ -164,7 +164,7 @@ fn what_is_left_in_the_group_without_a_cookie_is_still_signalled() {
 }
 
 #[test]
-fn the_cookie_of_another_manager_is_left_alone() {
+fn kernel_the_cookie_of_another_manager_is_left_alone() {
     let ours = Manager::open(Config::new()).expect("it opens");
     let theirs = Manager::open(Config::new()).expect("it opens");
     let process = start(&theirs, "setsid sleep 300 & echo ready; sleep 300");
@@ -178,7 +178,7 @@ fn the_cookie_of_another_manager_is_left_alone() {
 }
 
 #[test]
-fn ended_by_is_right_for_the_leader_of_escapees() {
+fn kernel_ended_by_is_right_for_the_leader_of_escapees() {
     let manager = Manager::open(Config::new()).expect("it opens");
     // It says that it is ready when it is out of the group.
     let command = "setsid sh -c 'echo ready; exec sleep 300' & sleep 300";
@@ -189,7 +189,7 @@ fn ended_by_is_right_for_the_leader_of_escapees() {
 }
 
 #[test]
-fn a_child_gets_what_it_shall_and_nothing_else() {
+fn kernel_a_child_gets_what_it_shall_and_nothing_else() {
     for method in METHODS {
         let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
         let run = |command: &str| {
@@ -222,9 +222,9 @@ fn a_child_gets_what_it_shall_and_nothing_else() {
 }
 
 #[test]
-fn orphans_are_counted() {
+fn kernel_orphans_are_counted() {
     // Where nobody else has any, or sweeps.
-    in_a_copy(Place::OwnTable, "orphans_are_counted", || {
+    in_a_copy(Place::OwnTable, "kernel_orphans_are_counted", || {
         let manager = Manager::open(Config::new()).expect("it opens");
         let own = start(&manager, "setsid sleep 300 & echo ready; sleep 300");
         let others = Manager::open(Config::new()).expect("it opens");
@@ -241,7 +241,7 @@ fn orphans_are_counted() {
 }
 
 #[test]
-fn orphans_of_a_host_that_is_gone_are_ended() {
+fn kernel_orphans_of_a_host_that_is_gone_are_ended() {
     let mut orphan = start_orphan();
     let manager = Manager::open(Config::new()).expect("it opens");
     let own = start(&manager, "echo ready; sleep 300");

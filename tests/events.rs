@@ -83,7 +83,7 @@ fn a_process_is_started_and_ends_and_its_output_is_closed() {
 }
 
 #[test]
-fn an_end_and_the_end_of_the_output_are_two_events() {
+fn kernel_an_end_and_the_end_of_the_output_are_two_events() {
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
     let go = place.path().join("go");
@@ -335,7 +335,7 @@ fn a_queue_that_is_full_counts_what_it_could_not_take() {
 }
 
 #[test]
-fn the_descriptor_is_readable_while_there_may_be_an_event() {
+fn kernel_the_descriptor_is_readable_while_there_may_be_an_event() {
     let manager = open();
     let events = manager.events().expect("a subscription");
     // Made when something is there already.

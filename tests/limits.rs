@@ -26,7 +26,7 @@ fn killed_by(signal: i32) -> State {
 }
 
 #[test]
-fn a_time_limit_ends_the_process_and_says_so() {
+fn kernel_a_time_limit_ends_the_process_and_says_so() {
     let manager = open();
     let limit = Duration::from_millis(200);
     let process = start_request(&manager, &Request::new(FOREVER).time_limit(limit));
@@ -42,7 +42,7 @@ fn a_time_limit_ends_the_process_and_says_so() {
 }
 
 #[test]
-fn who_ignores_term_is_killed_after_the_stop_grace() {
+fn kernel_who_ignores_term_is_killed_after_the_stop_grace() {
     let (limit, grace) = (AFTER_TRAPS, Duration::from_secs(1));
     let manager = open_with(Config::new().stop_grace(grace));
     let command = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.02; done";
@@ -57,7 +57,7 @@ fn who_ignores_term_is_killed_after_the_stop_grace() {
 }
 
 #[test]
-fn a_time_limit_reaches_grandchildren_and_escapees() {
+fn kernel_a_time_limit_reaches_grandchildren_and_escapees() {
     let manager = open_with(Config::new().stop_grace(Duration::from_millis(100)));
     let command = "sh -c 'sleep 600 & echo grandchild $!; sleep 600; :' & \
         setsid sh -c 'trap \"\" TERM HUP; echo escaped $$; exec sleep 600 >/dev/null 2>&1' & \
@@ -75,7 +75,7 @@ fn a_time_limit_reaches_grandchildren_and_escapees() {
 
 /// Nobody reads for a process without output, and yet somebody must look at the clock.
 #[test]
-fn a_time_limit_holds_without_output() {
+fn kernel_a_time_limit_holds_without_output() {
     let manager = open();
     let request = Request::new("exec sleep 600 >&- 2>&-").time_limit(Duration::from_millis(200));
     let process = start_request(&manager, &request);

@@ -135,7 +135,7 @@ fn many_readers_at_once_read_the_same() {
 }
 
 #[test]
-fn a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
+fn kernel_a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
     let go = place.path().join("go");
@@ -181,7 +181,7 @@ fn a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
 /// Who waits for bytes takes them himself, and the library's own thread is not woken by them. When he has left, with bytes or
 /// without, it must be: nobody else is there for what comes then.
 #[test]
-fn what_comes_when_nobody_waits_any_more_is_read_too() {
+fn kernel_what_comes_when_nobody_waits_any_more_is_read_too() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     for round in 0..20 {
@@ -208,7 +208,7 @@ fn what_comes_when_nobody_waits_any_more_is_read_too() {
 /// In a pipe that keeps writes apart (`O_DIRECT`) a short read is one packet, and not all that the write has brought. The child
 /// waits for the rest to be read, and nobody else asks for it.
 #[test]
-fn the_packets_of_a_long_write_are_all_read() {
+fn kernel_the_packets_of_a_long_write_are_all_read() {
     const PACKET: u64 = 4096;
     const PACKETS: u64 = 32;
     // Enough that there is room for whole packets.
@@ -252,7 +252,7 @@ fn the_packets_of_a_long_write_are_all_read() {
 }
 
 #[test]
-fn a_blocked_read_is_woken_by_the_end_and_by_close() {
+fn kernel_a_blocked_read_is_woken_by_the_end_and_by_close() {
     for close in [false, true] {
         let manager = open();
         let process = start(&manager, FOREVER);
@@ -332,7 +332,7 @@ fn lossless_gives_every_byte_to_a_slow_reader() {
 }
 
 #[test]
-fn lossless_without_a_reader_waits_and_can_be_ended() {
+fn kernel_lossless_without_a_reader_waits_and_can_be_ended() {
     for close in [false, true] {
         let manager = open_for_lossless();
         let request = Request::new("head -c 10000000 /dev/zero; echo done").lossless(true);
@@ -760,7 +760,7 @@ fn a_slow_hook_holds_up_nobody_else() {
 }
 
 #[test]
-fn the_directory_is_the_requests_else_the_managers_else_home() {
+fn kernel_the_directory_is_the_requests_else_the_managers_else_home() {
     let place = tempfile::tempdir().expect("a directory");
     let real = place.path().canonicalize().expect("a path");
     let (own, configured) = (real.join("own"), real.join("configured"));
@@ -798,7 +798,7 @@ fn the_directory_is_the_requests_else_the_managers_else_home() {
 }
 
 #[test]
-fn a_relative_directory_is_taken_from_the_hosts() {
+fn kernel_a_relative_directory_is_taken_from_the_hosts() {
     let manager = open();
     let process = start_request(&manager, &Request::new("pwd -P").directory("."));
     wait(&process);
@@ -810,7 +810,7 @@ fn a_relative_directory_is_taken_from_the_hosts() {
 }
 
 #[test]
-fn a_program_is_looked_up_in_the_new_environment() {
+fn kernel_a_program_is_looked_up_in_the_new_environment() {
     use std::os::unix::fs::PermissionsExt;
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
@@ -828,7 +828,7 @@ fn a_program_is_looked_up_in_the_new_environment() {
 }
 
 #[test]
-fn a_child_has_no_input_and_leads_its_group() {
+fn kernel_a_child_has_no_input_and_leads_its_group() {
     let manager = open();
     let process = start(
         &manager,

@@ -87,7 +87,7 @@ fn things(script: &str) -> tempfile::TempDir {
 
 /// Whether the manager's directory is one is found out by the start itself, and looked at after that has failed.
 #[test]
-fn a_directory_that_comes_and_goes() {
+fn kernel_a_directory_that_comes_and_goes() {
     let things = things("");
     let root = things.path().canonicalize().expect("it is there");
     in_every_way(|config| {
@@ -124,7 +124,7 @@ fn a_directory_that_comes_and_goes() {
 }
 
 #[test]
-fn the_directory() {
+fn kernel_the_directory() {
     let things = things("mkdir a 'b c'; ln -s a link; : > file");
     let root = things.path().canonicalize().expect("it is there");
     in_every_way(|config| {
@@ -155,7 +155,7 @@ fn the_directory() {
 }
 
 #[test]
-fn the_environment() {
+fn kernel_the_environment() {
     let mut base = Environment::new();
     base.insert("PATH".into(), "/usr/bin:/bin".into());
     base.insert("BASE".into(), "1".into());
@@ -201,7 +201,7 @@ fn the_environment() {
 }
 
 #[test]
-fn the_search_of_path() {
+fn kernel_the_search_of_path() {
     let things = things(
         "sh=$(command -v sh)
          mkdir -p bin other refused/tool plain broken
@@ -283,7 +283,7 @@ fn the_first_of_several_is_taken() {
 }
 
 #[test]
-fn the_name_that_it_is_called_by() {
+fn kernel_the_name_that_it_is_called_by() {
     in_every_way(|config| {
         let manager = open(config);
         let own = "tr '\\0' ' ' </proc/$$/cmdline";
@@ -298,7 +298,7 @@ fn the_name_that_it_is_called_by() {
 }
 
 #[test]
-fn what_a_failed_start_says() {
+fn kernel_what_a_failed_start_says() {
     let things = things(
         "printf '#!/no/such/interpreter\\n' > lost; printf 'echo no\\n' > bare; chmod 755 lost bare
          printf '#!/bin/sh\\n' > refused; chmod 644 refused; mkdir directory; : > empty; chmod 755 empty
@@ -362,7 +362,7 @@ fn shown(request: &Request) -> String {
 }
 
 #[test]
-fn a_shell_that_is_not_there() {
+fn kernel_a_shell_that_is_not_there() {
     let things = things(": > plain; ln -s \"$(command -v sh)\" shell");
     in_every_way(|config| {
         for (shell, number) in [
@@ -389,7 +389,7 @@ fn a_shell_that_is_not_there() {
 const WITHOUT_RIGHTS: &str = "PROCMGR_TEST_WITHOUT_RIGHTS";
 
 #[test]
-fn without_permission() {
+fn kernel_without_permission() {
     let Some(directory) = std::env::var_os(WITHOUT_RIGHTS) else {
         let things = things(
             "mkdir closed open; chmod 755 open; ln -s \"$(command -v sh)\" closed/tool
@@ -401,7 +401,7 @@ fn without_permission() {
         }
         let program = std::env::current_exe().expect("the test knows where it is");
         let output = Command::new(program)
-            .args(["--exact", "without_permission", "--nocapture"])
+            .args(["--exact", "kernel_without_permission", "--nocapture"])
             .env(WITHOUT_RIGHTS, things.path())
             .output();
         let output = output.expect("it runs");
@@ -444,7 +444,7 @@ fn without_permission() {
 
 /// Nothing but what was asked for: a start that was refused has not run anything.
 #[test]
-fn what_failed_has_not_run() {
+fn kernel_what_failed_has_not_run() {
     let things = things(":");
     let file = things.path().join("file");
     in_every_way(|config| {

@@ -29,7 +29,7 @@ fn killed_by(signal: i32) -> State {
 }
 
 #[test]
-fn a_stop_that_needs_no_kill_is_fast() {
+fn kernel_a_stop_that_needs_no_kill_is_fast() {
     let manager = open();
     let process = start(&manager, "sleep 600 & echo ready; sleep 600");
     wait_for_line(&process, "ready");
@@ -44,7 +44,7 @@ fn a_stop_that_needs_no_kill_is_fast() {
 }
 
 #[test]
-fn a_stop_without_grace_kills_at_once() {
+fn kernel_a_stop_without_grace_kills_at_once() {
     let manager = open();
     let process = start(
         &manager,
@@ -58,7 +58,7 @@ fn a_stop_without_grace_kills_at_once() {
 }
 
 #[test]
-fn a_process_may_clean_up_when_it_is_stopped() {
+fn kernel_a_process_may_clean_up_when_it_is_stopped() {
     let manager = open();
     let process = start(
         &manager,
@@ -77,7 +77,7 @@ fn a_process_may_clean_up_when_it_is_stopped() {
 
 /// The children ignore it too, because that is inherited.
 #[test]
-fn who_ignores_term_is_killed_after_the_grace_period() {
+fn kernel_who_ignores_term_is_killed_after_the_grace_period() {
     let manager = open();
     let process = start(
         &manager,
@@ -95,7 +95,7 @@ fn who_ignores_term_is_killed_after_the_grace_period() {
 }
 
 #[test]
-fn a_child_that_ignores_term_does_not_outlive_its_leader() {
+fn kernel_a_child_that_ignores_term_does_not_outlive_its_leader() {
     let manager = open();
     let process = start(
         &manager,
@@ -110,7 +110,7 @@ fn a_child_that_ignores_term_does_not_outlive_its_leader() {
 
 /// Another session, another group, another parent, and nothing of the pipe.
 #[test]
-fn stop_finds_who_left_the_session() {
+fn kernel_stop_finds_who_left_the_session() {
     let manager = open();
     let process = start(
         &manager,
@@ -128,7 +128,7 @@ fn stop_finds_who_left_the_session() {
 
 /// For a moment of its exec a process shows no environment, and so no cookie. This one does nothing but exec.
 #[test]
-fn stop_finds_who_is_executing_a_program() {
+fn kernel_stop_finds_who_is_executing_a_program() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     let script = directory.path().join("again");
@@ -148,7 +148,7 @@ fn stop_finds_who_is_executing_a_program() {
 }
 
 #[test]
-fn each_signal_reaches_the_whole_group() {
+fn kernel_each_signal_reaches_the_whole_group() {
     let manager = open();
     let loop_with_traps = |name: &str| {
         let traps: String = ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"]
@@ -186,7 +186,7 @@ fn each_signal_reaches_the_whole_group() {
 }
 
 #[test]
-fn a_process_may_be_paused_and_go_on() {
+fn kernel_a_process_may_be_paused_and_go_on() {
     let manager = open();
     // A shell would be in the midst of starting its child, and waits for that in another state when both are paused.
     let process = start_request(&manager, &Request::program("/bin/sleep").argument("600"));
@@ -200,7 +200,7 @@ fn a_process_may_be_paused_and_go_on() {
 }
 
 #[test]
-fn the_end_says_that_a_signal_asked_for_it() {
+fn kernel_the_end_says_that_a_signal_asked_for_it() {
     let manager = open();
     for signal in [Signal::Terminate, Signal::User1] {
         let process = start(&manager, FOREVER);
@@ -236,7 +236,7 @@ fn the_end_says_that_a_signal_asked_for_it() {
 }
 
 #[test]
-fn nothing_can_be_signalled_when_nothing_is_left() {
+fn kernel_nothing_can_be_signalled_when_nothing_is_left() {
     let manager = open();
     let process = start(&manager, "exit 0");
     wait(&process);
@@ -292,7 +292,7 @@ fn signals_may_race_with_the_exit() {
 
 /// A number that was given back to the kernel may be anybody's: here it goes to a process of the host's own.
 #[test]
-fn no_stranger_is_signalled_by_an_old_number() {
+fn kernel_no_stranger_is_signalled_by_an_old_number() {
     let manager = open();
     let process = start(&manager, "exit 0");
     wait(&process);
@@ -340,7 +340,7 @@ fn start_with_pid(pid: u32) -> Option<Stranger> {
 }
 
 #[test]
-fn two_stops_at_once_agree() {
+fn kernel_two_stops_at_once_agree() {
     let manager = open();
     let process = start(
         &manager,

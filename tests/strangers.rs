@@ -228,8 +228,8 @@ fn is_over_or_done(outcome: Result<(), Error>) {
 }
 
 #[test]
-fn no_stranger_is_signalled_while_numbers_are_used_again() {
-    let name = "no_stranger_is_signalled_while_numbers_are_used_again";
+fn kernel_no_stranger_is_signalled_while_numbers_are_used_again() {
+    let name = "kernel_no_stranger_is_signalled_while_numbers_are_used_again";
     in_a_copy(Place::OwnTable, name, || {
         if let Err(error) = set_next_pid(FIRST) {
             return not_tested(&format!("pids cannot be chosen here ({error}): reuse is"));
@@ -366,8 +366,8 @@ impl Drop for SetOnDrop<'_> {
 
 /// In a pid namespace that still has the process table of outside, a number that is read there means somebody else here.
 #[test]
-fn a_process_table_of_other_numbers_is_not_used() {
-    let name = "a_process_table_of_other_numbers_is_not_used";
+fn kernel_a_process_table_of_other_numbers_is_not_used() {
+    let name = "kernel_a_process_table_of_other_numbers_is_not_used";
     in_a_copy(Place::OwnPids, name, || {
         let manager = open();
         let command = "setsid sh -c 'echo inside $$; exec sleep 600 >&- 2>&-' & exit 0";

@@ -40,7 +40,7 @@ fn who_waits_from_the_first_moment_misses_nothing() {
 }
 
 #[test]
-fn a_timeout_ends_the_waiting_only() {
+fn kernel_a_timeout_ends_the_waiting_only() {
     let manager = open();
     let process = start(&manager, FOREVER);
     for milliseconds in [0, 1, 100] {
@@ -60,7 +60,7 @@ fn a_timeout_ends_the_waiting_only() {
 /// Who waits may do the reaper's work. If he gives up before the exit, the library's own thread must see it: the output does not
 /// end with the leader here, so that nothing else wakes it.
 #[test]
-fn the_end_is_seen_after_all_who_waited_have_given_up() {
+fn kernel_the_end_is_seen_after_all_who_waited_have_given_up() {
     let manager = open();
     for _ in 0..20 {
         let process = start(&manager, &format!("{FOREVER} & exec sleep 0.05"));
@@ -79,7 +79,7 @@ fn the_end_is_seen_after_all_who_waited_have_given_up() {
 }
 
 #[test]
-fn all_waiters_are_woken_by_one_end() {
+fn kernel_all_waiters_are_woken_by_one_end() {
     const WAITERS: usize = 32;
     let manager = open();
     let process = start(
@@ -137,7 +137,7 @@ fn a_waiter_may_come_exactly_at_the_end() {
 }
 
 #[test]
-fn a_handle_waits_after_the_manager_is_gone() {
+fn kernel_a_handle_waits_after_the_manager_is_gone() {
     let manager = open();
     let (ended, running) = (start(&manager, "exit 4"), start(&manager, FOREVER));
     wait(&ended);
@@ -153,7 +153,7 @@ fn a_handle_waits_after_the_manager_is_gone() {
 
 /// A process that is paused has not ended, and can be ended as any other.
 #[test]
-fn a_paused_process_has_not_ended() {
+fn kernel_a_paused_process_has_not_ended() {
     let manager = open();
     // A shell would be in the midst of starting its child, and waits for that in another state when both are paused.
     let process = start_request(&manager, &Request::program("/bin/sleep").argument("600"));
