@@ -39,7 +39,7 @@ fn nothing_left(manager: &Manager) {
 }
 
 #[test]
-fn kernel_fifty_of_all_kinds_are_gone_at_once() {
+fn fifty_of_all_kinds_are_gone_at_once() {
     const KINDS: [&str; 10] = [
         "echo ready; exec sleep 600",
         "trap '' TERM INT HUP; echo ready; while :; do sleep 0.1; done",

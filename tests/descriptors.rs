@@ -38,7 +38,7 @@ fn assert_back_at(before: (usize, usize, usize), after: &str) {
 }
 
 #[test]
-fn kernel_starts_leave_nothing_behind() {
+fn starts_leave_nothing_behind() {
     // What the standard library and the allocator open once.
     drop(open());
     let before = held();
