@@ -109,11 +109,17 @@ fn exists(pid: u32) -> bool {
     unsafe { libc::kill(pid, 0) == 0 }
 }
 
+/// What glibc has a type for is a plain number in musl.
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 /// A soft limit that is put back at the end.
-struct Lowered(libc::__rlimit_resource_t, libc::rlimit);
+struct Lowered(Resource, libc::rlimit);
 
 impl Lowered {
-    fn to(resource: libc::__rlimit_resource_t, soft: usize) -> Self {
+    fn to(resource: Resource, soft: usize) -> Self {
         let soft = soft as libc::rlim_t;
         // SAFETY: the memory is valid for one rlimit, which all zeroes is.
         unsafe {
