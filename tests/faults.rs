@@ -248,8 +248,8 @@ fn no_descriptor(method: StartMethod, separate: bool) {
 }
 
 #[test]
-fn kernel_no_descriptor_to_stop_with() {
-    in_a_copy(Place::Here, "kernel_no_descriptor_to_stop_with", || {
+fn no_descriptor_to_stop_with() {
+    in_a_copy(Place::Here, "no_descriptor_to_stop_with", || {
         let manager = open();
         for (name, command) in LEFT_BEHIND {
             for free in 0..6 {
@@ -312,8 +312,8 @@ fn wait_for_pids(process: &Process) -> Vec<u32> {
 }
 
 #[test]
-fn kernel_no_descriptor_to_close_with() {
-    in_a_copy(Place::Here, "kernel_no_descriptor_to_close_with", || {
+fn no_descriptor_to_close_with() {
+    in_a_copy(Place::Here, "no_descriptor_to_close_with", || {
         for free in 0..6 {
             let manager = open();
             let processes: Vec<_> = LEFT_BEHIND
@@ -401,8 +401,8 @@ impl Lease {
 /// A host that closes what is not its own: here that in which the threads wait for what the children do. Nobody runs in
 /// circles for that, who waits is told of the end, and all of it can be ended.
 #[test]
-fn kernel_nothing_to_wait_with() {
-    in_a_copy(Place::Here, "kernel_nothing_to_wait_with", || {
+fn nothing_to_wait_with() {
+    in_a_copy(Place::Here, "nothing_to_wait_with", || {
         let manager = open();
         let printing = start(&manager, "while :; do sleep 0.02; echo line; done");
         wait_for_line(&printing, "line");
@@ -778,8 +778,8 @@ fn end_hidden(pids: &[u32]) {
 }
 
 #[test]
-fn kernel_with_a_process_table_that_shows_only_our_own() {
-    let name = "kernel_with_a_process_table_that_shows_only_our_own";
+fn with_a_process_table_that_shows_only_our_own() {
+    let name = "with_a_process_table_that_shows_only_our_own";
     in_a_copy(Place::OwnMounts, name, || {
         if let Err(error) = mount(c"proc", c"/proc", c"proc", c"hidepid=2") {
             return tools::not_tested(&format!("no /proc with hidepid=2 ({error}): that is"));
@@ -853,8 +853,8 @@ fn without_a_shell() {
 // Directories.
 
 #[test]
-fn kernel_a_directory_that_disappears() {
-    in_a_copy(Place::Here, "kernel_a_directory_that_disappears", || {
+fn a_directory_that_disappears() {
+    in_a_copy(Place::Here, "a_directory_that_disappears", || {
         in_every_way(|method| {
             let place = tempfile::tempdir().expect("a directory");
             let at = |name: &str| place.path().join(name);

@@ -42,7 +42,7 @@ fn kernel_a_time_limit_ends_the_process_and_says_so() {
 }
 
 #[test]
-fn kernel_who_ignores_term_is_killed_after_the_stop_grace() {
+fn who_ignores_term_is_killed_after_the_stop_grace() {
     let (limit, grace) = (AFTER_TRAPS, Duration::from_secs(1));
     let manager = open_with(Config::new().stop_grace(grace));
     let command = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.02; done";
@@ -57,7 +57,7 @@ fn kernel_who_ignores_term_is_killed_after_the_stop_grace() {
 }
 
 #[test]
-fn kernel_a_time_limit_reaches_grandchildren_and_escapees() {
+fn a_time_limit_reaches_grandchildren_and_escapees() {
     let manager = open_with(Config::new().stop_grace(Duration::from_millis(100)));
     let command = "sh -c 'sleep 600 & echo grandchild $!; sleep 600; :' & \
         setsid sh -c 'trap \"\" TERM HUP; echo escaped $$; exec sleep 600 >/dev/null 2>&1' & \

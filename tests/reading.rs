@@ -181,7 +181,7 @@ fn kernel_a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
 /// Who waits for bytes takes them himself, and the library's own thread is not woken by them. When he has left, with bytes or
 /// without, it must be: nobody else is there for what comes then.
 #[test]
-fn kernel_what_comes_when_nobody_waits_any_more_is_read_too() {
+fn what_comes_when_nobody_waits_any_more_is_read_too() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     for round in 0..20 {
