@@ -71,7 +71,7 @@ int main(int argc, char **argv) {
     }
     filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {length, filter};
-    /* A user without rights may not install a filter without this. It would change what setuid programs do, so root does not. */
+    /* A user without rights needs this for a filter. It changes what setuid programs do, so root goes without. */
     if (geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         perror("refuse: PR_SET_NO_NEW_PRIVS");
         return 125;
