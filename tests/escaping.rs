@@ -54,6 +54,11 @@ const A_SECOND: Duration = Duration::from_secs(1);
 
 /// Does it again, twice at most, if it took too long: what else the machine does can only make it slower.
 fn within(limit: Duration, name: &str, mut end: impl FnMut() -> Duration) {
+    // An emulated processor is slower by more than any limit allows for: what is left is what was ended.
+    if std::env::var_os("PROCMGR_TEST_EMULATED").is_some() {
+        end();
+        return;
+    }
     let times: Vec<_> = (0..3)
         .map(|_| end())
         .take_while(|took| *took > limit)
