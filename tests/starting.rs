@@ -155,7 +155,7 @@ fn kernel_the_directory() {
 }
 
 #[test]
-fn kernel_the_environment() {
+fn the_environment() {
     let mut base = Environment::new();
     base.insert("PATH".into(), "/usr/bin:/bin".into());
     base.insert("BASE".into(), "1".into());
@@ -201,7 +201,7 @@ fn kernel_the_environment() {
 }
 
 #[test]
-fn kernel_the_search_of_path() {
+fn the_search_of_path() {
     let things = things(
         "sh=$(command -v sh)
          mkdir -p bin other refused/tool plain broken
@@ -283,7 +283,7 @@ fn the_first_of_several_is_taken() {
 }
 
 #[test]
-fn kernel_the_name_that_it_is_called_by() {
+fn the_name_that_it_is_called_by() {
     in_every_way(|config| {
         let manager = open(config);
         let own = "tr '\\0' ' ' </proc/$$/cmdline";
@@ -362,7 +362,7 @@ fn shown(request: &Request) -> String {
 }
 
 #[test]
-fn kernel_a_shell_that_is_not_there() {
+fn a_shell_that_is_not_there() {
     let things = things(": > plain; ln -s \"$(command -v sh)\" shell");
     in_every_way(|config| {
         for (shell, number) in [
