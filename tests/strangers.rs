@@ -228,8 +228,8 @@ fn is_over_or_done(outcome: Result<(), Error>) {
 }
 
 #[test]
-fn kernel_no_stranger_is_signalled_while_numbers_are_used_again() {
-    let name = "kernel_no_stranger_is_signalled_while_numbers_are_used_again";
+fn no_stranger_is_signalled_while_numbers_are_used_again() {
+    let name = "no_stranger_is_signalled_while_numbers_are_used_again";
     in_a_copy(Place::OwnTable, name, || {
         if let Err(error) = set_next_pid(FIRST) {
             return not_tested(&format!("pids cannot be chosen here ({error}): reuse is"));
