@@ -352,13 +352,19 @@
 /** Ended by: mgr_close or mgr_release. */
 #define MGR_BY_CLOSE 5
 
-/** Start method: the best one that the system has. */
+/**
+ * Start method: a clone that shares the host's memory until the program is executed. It never forks, and the process inherits
+ * no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal, and no controlling terminal.
+ */
 #define MGR_START_AUTOMATIC 0
 
-/** Start method: posix_spawn, with everything reset that a child must not inherit. Never forks the host. */
+/** Start method of earlier versions: answered with MGR_ERR_UNSUPPORTED. */
 #define MGR_START_POSIX_SPAWN 1
 
-/** Start method: Rust's standard library. Forks the host if it has something that a child must not inherit. */
+/**
+ * Start method: Rust's standard library as it is. The process inherits what the host leaves it: blocked and ignored signals, the
+ * controlling terminal, descriptors without close-on-exec.
+ */
 #define MGR_START_STD 2
 
 /** The usual grace period of mgr_stop between TERM and KILL, in milliseconds. */
@@ -746,11 +752,11 @@ int32_t mgr_config_owner_variable(mgr_config_t config, const char *name);
  * Sets how processes are started. Most hosts keep the default, MGR_START_AUTOMATIC.
  *
  * Parameters:
- * - method: one of MGR_START_*. With MGR_START_POSIX_SPAWN, mgr_start returns MGR_ERR_UNSUPPORTED if the C
- *   library lacks what is needed, as before glibc 2.34.
+ * - method: MGR_START_AUTOMATIC or MGR_START_STD.
  *
  * Returns:
  * - MGR_OK
+ * - MGR_ERR_UNSUPPORTED: MGR_START_POSIX_SPAWN, which earlier versions had.
  * - MGR_ERR_INVALID: there is no such method.
  * - MGR_ERR_HANDLE
  *

@@ -26,17 +26,17 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 type Hook = Arc<dyn Fn(&mut Environment) -> Result<(), HookError> + Send + Sync>;
 type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How processes are started. With each method, a process inherits nothing of the host that it must not.
+/// How processes are started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartMethod {
-    /// The best one that the system has.
+    /// By a `clone` that shares the host's memory until the program is executed. Never forks, so a start takes the same time in a
+    /// host of any size. The process inherits nothing of the host: no descriptor other than 0, 1 and 2, no blocked, handled or
+    /// ignored signal, no controlling terminal.
     #[default]
     Automatic,
-    /// `posix_spawn`, with everything reset that a child must not inherit. Never forks the host. Needs
-    /// glibc 2.34; without it, a start fails with [`Error::Unsupported`].
-    PosixSpawn,
-    /// The standard library. It forks the host if the host has something that a child must not inherit.
+    /// By [`std::process::Command`] as it is, in a process group of its own. The process inherits what the host leaves it:
+    /// blocked and ignored signals, the controlling terminal, descriptors without close-on-exec.
     Std,
 }
 

@@ -162,14 +162,7 @@ impl Broadcaster {
         queues.iter().for_each(|queue| queue.push(event));
     }
 
-    /// Whether a subscriber receives the events of a process with this owner.
-    pub(crate) fn has_subscriber_of(&self, owner: Option<&OsStr>) -> bool {
-        self.has_subscribers.load(Ordering::Acquire)
-            && self.subscribers.lock().of(owner).next().is_some()
-    }
-
-    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its
-    /// queue.
+    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its queue.
     pub(crate) fn close(&self) {
         let queues = {
             let mut subscribers = self.subscribers.lock();

@@ -9,23 +9,19 @@
 //! - The timer thread sleeps without a timeout if nothing is scheduled. It is woken only if a new
 //!   deadline is earlier than its next wake-up.
 //!
-//! The timer thread also retires idle threads of the pool.
-//!
-//! Lock order: one lock, taken before those of the thread pool. It is not held while an expiry is handled.
+//! Lock order: one lock, a leaf. It is not held while an expiry is handled.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::id::Id;
-use crate::threads::Pool;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 #[derive(Debug)]
 pub(crate) struct Expiry {
     /// The number of ended processes that are kept.
     max_ended: usize,
-    /// Protects the schedule. Taken before the locks of the thread pool.
+    /// Protects the schedule. A leaf.
     schedule: Mutex<Schedule>,
     /// Notified, with `schedule`, when an earlier deadline was added and when the timer is closed.
     changed: Condvar,
@@ -128,27 +124,17 @@ impl Expiry {
         }
     }
 
-    /// Makes the timer thread compute its next wake-up again, because the pool has a new deadline.
-    pub(crate) fn rearm(&self) {
-        // With the lock held, the timer thread either has not asked the pool for its deadline yet, or
-        // waits.
-        let _schedule = self.schedule.lock();
-        self.changed.notify_all();
-    }
-
-    /// The timer thread: calls `handle` for whatever expires and retires idle threads of the pool, until
-    /// it is closed.
-    pub(crate) fn run(&self, pool: &Pool, handle: impl Fn(Expired)) {
+    /// The timer thread: calls `handle` for whatever expires, until it is closed.
+    pub(crate) fn run(&self, handle: impl Fn(Expired)) {
         let mut schedule = self.schedule.lock();
         while !schedule.closed {
             if let Some(expired) = schedule.take_expired() {
                 MutexGuard::unlocked(&mut schedule, || handle(expired));
                 continue;
             }
-            pool.dismiss();
             let retention = schedule.queues.iter().filter_map(Queue::next_expiry);
             let limit = schedule.limits.first().map(|(at, _)| *at);
-            schedule.next_wakeup = retention.chain(limit).chain(pool.due()).min();
+            schedule.next_wakeup = retention.chain(limit).min();
             match schedule.next_wakeup {
                 Some(at) => drop(self.changed.wait_until(&mut schedule, at)),
                 None => self.changed.wait(&mut schedule),

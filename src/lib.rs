@@ -38,13 +38,13 @@ mod directory;
 mod environment;
 mod error;
 mod events;
+mod exit;
 mod expiry;
 /// The C face. Rust programs have no use for it, but its own tests and measurements.
 #[doc(hidden)]
 pub mod ffi;
 mod id;
 mod keys;
-mod life;
 mod manager;
 #[cfg(all(loom, test))]
 mod model;
@@ -54,6 +54,7 @@ mod reader;
 mod reaper;
 mod request;
 mod signal;
+mod slots;
 mod spawn;
 mod status;
 mod sweep;

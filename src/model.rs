@@ -1,7 +1,7 @@
 //! The table of keys and the exit state, checked under every order in which their threads can run.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --lib model` runs the models. In a model, a spawn is a
-//! counter and ending a process is [`Life::end`]; the rest is the code of the library.
+//! counter and ending a process is [`ExitState::end`]; the rest is the code of the library.
 //! `LOOM_MAX_PREEMPTIONS` bounds the search.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,9 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::error::Error;
+use crate::exit::ExitState;
 use crate::id::Id;
 use crate::keys::{CancelOutcome, Claim, KeyTable, OwnedKey};
-use crate::life::Life;
 use crate::request::Request;
 use crate::status::{EndedBy, State, Usage};
 use crate::time::Deadline;
@@ -22,7 +22,7 @@ struct World {
     keys: KeyTable,
     key: OwnedKey,
     request: Request,
-    life: Life,
+    exit: ExitState,
     /// Not an atomic of loom: it is read after the threads have ended, and must not add orders to explore.
     spawns: AtomicUsize,
 }
@@ -43,7 +43,7 @@ impl World {
                 key: vec![1],
             },
             request: Request::new("true"),
-            life: Life::new(),
+            exit: ExitState::new(),
             spawns: AtomicUsize::new(0),
         })
     }
@@ -88,8 +88,8 @@ impl World {
 
     /// Requests the end of the process and ends it.
     fn kill(&self) {
-        self.life.while_running(|asked| asked.end(EndedBy::Cancel));
-        self.life.end(|| Some((State::Exited(0), Usage::default())));
+        self.exit.with_unreaped(|asked| asked.end(EndedBy::Cancel));
+        self.exit.end(|| Some((State::Exited(0), Usage::default())));
     }
 
     fn spawns(&self) -> usize {
@@ -127,7 +127,7 @@ fn model_two_starts_and_a_cancel() {
             }
             CancelOutcome::Started(id) => {
                 assert_eq!(world.spawns(), 1);
-                assert!(world.life.now().is_some(), "what was canceled is ended");
+                assert!(world.exit.now().is_some(), "what was canceled is ended");
                 for start in [&first, &second] {
                     assert!(
                         matches!(start, Start::Own(own) | Start::Attached(own) if *own == id),
@@ -150,7 +150,7 @@ fn model_a_start_and_a_cancel_that_does_not_wait() {
         let cancel = thread::spawn(move || other.cancel_until(Deadline::now()));
         let start = world.start(Ok(()));
         let canceled = cancel.join().expect("no panic");
-        let ended = world.life.now().is_some();
+        let ended = world.exit.now().is_some();
         match (&start, &canceled) {
             (
                 Start::Refused(Error::Canceled),
@@ -211,18 +211,18 @@ fn model_a_start_a_second_one_and_closing() {
 #[test]
 fn model_every_waiter_sees_the_same_end() {
     loom::model(|| {
-        let life = Arc::new(Life::new());
-        let other = Arc::clone(&life);
+        let exit = Arc::new(ExitState::new());
+        let other = Arc::clone(&exit);
         let waiter = thread::spawn(move || {
             let end = other.wait(Deadline::NEVER).expect("it waits for ever");
             // After a waiter has seen the end, the process is not running for it any more.
-            assert!(other.while_running(|_| ()).is_none());
+            assert!(other.with_unreaped(|_| ()).is_none());
             end.ended_by
         });
-        let other = Arc::clone(&life);
+        let other = Arc::clone(&exit);
         let signaller =
-            thread::spawn(move || other.while_running(|asked| asked.signal(9, true)).is_some());
-        life.end(|| {
+            thread::spawn(move || other.with_unreaped(|asked| asked.signal(9, true)).is_some());
+        exit.end(|| {
             let signal = 9;
             let core_dumped = false;
             let state = State::Signaled {

@@ -1,44 +1,32 @@
-//! The reaper thread of one process: from the exit of the leader to the end of its life.
+//! Reaping the leader of one process: from its exit to the record of its end.
 //!
-//! Its thread is on call until the exit; a caller that waits for the end, or the reader's thread if it is still there, does this
-//! work in its place. Owns the right to reap: nobody waits for this child but the reaper, and a caller that waits for the end and does the same
-//! in its place if it is there first ([`end`]). Promises: the end is recorded after `drain` has run on a leader that has
-//! exited, and reaping happens under the life's lock, which everybody takes who signals by number.
+//! The reaper thread of the process does this, and a caller that waits for the end does the same if it is scheduled first:
+//! [`reap`] is idempotent. Promises: the leader is reaped under the lock that each caller takes that signals by number.
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::life::Life;
+use crate::exit::ExitState;
 use crate::status::{State, Usage};
 use crate::sys::child::{self, Child, Exit};
 
-/// Waits for the leader's exit and ends its life.
-pub(crate) fn run(leader: Child<'_>, life: &Life, drain: impl FnOnce()) {
-    if child::wait_exit(leader).is_ok() {
-        end(leader, life, drain);
-    } else {
-        // A caller was faster, and then the life has ended; or nobody can know the exit any more. It is not asked for again: the
-        // number may be another child's by now.
-        drain();
-        life.end(lost);
-    }
-}
-
-/// Ends the life of a leader that has exited, or whose exit nobody can know of any more. True if it has ended, now or
-/// before; false if it cannot be reaped yet: a tracer is told of the exit before we are, and takes the time it wants.
-///
-/// The leader is reaped by whoever comes first, and the other one finds its life ended: both hold the lock meanwhile.
-pub(crate) fn end(leader: Child<'_>, life: &Life, drain: impl FnOnce()) -> bool {
-    drain();
-    life.end(|| match child::reap(leader) {
-        Ok(exit) => exit.as_ref().map(outcome),
-        Err(_) => lost(),
+/// Records the end of a leader that has exited. `before` runs under the exit state's lock, once, right before the record. True
+/// if the end is recorded, now or before; false if the leader cannot be reaped yet: while it is traced, its tracer gets the exit
+/// first.
+pub(crate) fn reap(leader: Child<'_>, exit: &ExitState, before: impl FnOnce()) -> bool {
+    exit.end(|| {
+        let end = match child::reap(leader) {
+            Ok(exit) => outcome(exit.as_ref()?),
+            Err(_) => lost(),
+        };
+        before();
+        Some(end)
     })
 }
 
-/// The end of a leader of which nobody can know more: somebody else took the status, or the kernel threw it away because the host
-/// ignores SIGCHLD.
-pub(crate) fn lost() -> Option<(State, Usage)> {
-    Some((State::Lost, Usage::default()))
+/// The end of a leader whose status is lost: the host has reaped it, or ignores SIGCHLD, so that the kernel has thrown the
+/// status away.
+pub(crate) fn lost() -> (State, Usage) {
+    (State::Lost, Usage::default())
 }
 
 /// What the kernel says of an exit, in the words of a status.

@@ -1,45 +1,34 @@
-//! Starting the leader: from a checked description to a pid and the pipes of its output.
+//! Starting the leader: from a checked description to a child and the pipes of its output.
 //!
-//! Owns nothing after it returns but what the next start may use again. Promises: a failed spawn leaves no process and no
-//! descriptor, and says which step failed; the leader leads its own process group and inherits nothing of the host but what it
-//! shall. Takes no lock but a leaf, for a moment, and never while it spawns ([`Prepared`]).
+//! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and says which step failed; the
+//! leader leads its own process group and inherits nothing of the host but what it is given. Takes no lock.
 //!
-//! There are three ways, all of them for the same [`Description`]:
+//! There is one way, the `clone` of [`sys::spawn`](crate::sys::spawn), and the standard library's for hosts that ask for it
+//! ([`StartMethod::Std`]).
 //!
-//! - `posix_spawn` with everything cleaned, where the C library can ([`PosixSpawn`]). It costs a few microseconds more
-//!   than the plain one and never forks.
-//! - std, when the host has nothing to be cleaned: std's own `posix_spawn`.
-//! - std with the cleaning, and the exec, in the child that it forks.
-//!
-//! What decides: the first way is taken wherever it is there, without a look at the host. Such a look is about as dear as
-//! the cleaning, and cannot be certain: another thread may open a descriptor without close-on-exec right after it. Where
-//! the first way is missing, a look ([`host_needs_cleaning`]) spares a clean host the fork. A manager may be told to take
-//! one of the two families always.
-//!
-//! A session of its own is what keeps the host's controlling terminal from a child, and it costs more than all the rest of
-//! the cleaning: most kernels make a scheduling group for each session. So it is made where the host has such a terminal,
-//! which a system call or two tell; everywhere else a process group is enough.
+//! A session of its own keeps the host's controlling terminal from the leader, and takes longer than the rest of the
+//! preparations: most kernels make a scheduling group for each session. So the leader gets one where the host has such a terminal,
+//! and a process group everywhere else.
 
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr};
-use std::fmt;
-use std::io::{self, PipeReader, PipeWriter, pipe};
+use std::io::{self, PipeReader, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use parking_lot::Mutex;
-
 use crate::config::StartMethod;
 use crate::environment::Block;
 use crate::error::{Error, Step};
 use crate::sys;
 use crate::sys::child::Pid;
-use crate::sys::clean::{has_terminal, host_needs_cleaning, spawn_after_fork};
-use crate::sys::descriptor::above_standard;
-use crate::sys::posix_spawn::{Image, PosixSpawn, Steps};
+use crate::sys::descriptor::{above_standard, set_nonblocking};
+use crate::sys::path::{open_directory, open_null};
+use crate::sys::pidfd::PidFd;
+use crate::sys::spawn::{Image, Spawned, Stage};
+use crate::sys::terminal::has_controlling_terminal;
 use crate::sys::texts::Texts;
 
 /// Where programs are looked for when the environment has no `PATH`.
@@ -47,7 +36,7 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What to spawn, with everything resolved.
 #[derive(Debug)]
-pub(crate) struct Description<'a> {
+pub(crate) struct SpawnSpec<'a> {
     pub(crate) program: &'a OsStr,
     /// The first one is the name by which the program is called.
     pub(crate) arguments: Texts,
@@ -55,206 +44,184 @@ pub(crate) struct Description<'a> {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) environment: Block<'a>,
     pub(crate) method: StartMethod,
-    pub(crate) prepared: &'a Prepared,
 }
 
-/// The pipes of a process's output, made before it is.
+/// The child's ends of the pipes of its output.
 #[derive(Debug)]
-pub(crate) struct Pipes {
-    /// Standard output, and standard error if it is separate.
-    readers: Vec<OwnedFd>,
+pub(crate) struct OutputPipes {
     stdout: OwnedFd,
     /// `None` if it is the same as standard output.
     stderr: Option<OwnedFd>,
 }
 
-impl Pipes {
-    pub(crate) fn new(separate: bool) -> Result<Self, Error> {
-        Self::make(separate).map_err(|error| Error::spawn(Step::Pipe, "pipe for its output", error))
+impl OutputPipes {
+    /// Makes one pipe, or one for each stream. Gives the ends to read from too.
+    pub(crate) fn new(separate: bool) -> Result<(Self, Vec<OwnedFd>), Error> {
+        Self::make(separate).map_err(no_pipe)
     }
 
-    fn make(separate: bool) -> io::Result<Self> {
+    fn make(separate: bool) -> io::Result<(Self, Vec<OwnedFd>)> {
         let (first, stdout) = pipe()?;
         let mut readers = vec![reader(first)?];
-        let stdout = writer(stdout)?;
+        let stdout = above_standard(stdout.into())?;
         let stderr = match separate {
             true => {
                 let (second, stderr) = pipe()?;
                 readers.push(reader(second)?);
-                Some(writer(stderr)?)
+                Some(above_standard(stderr.into())?)
             }
             false => None,
         };
-        Ok(Pipes {
-            readers,
-            stdout,
-            stderr,
-        })
+        Ok((OutputPipes { stdout, stderr }, readers))
     }
 
     fn stderr(&self) -> &OwnedFd {
         self.stderr.as_ref().unwrap_or(&self.stdout)
     }
-
-    /// The ends that are read. Those of the child are closed here.
-    pub(crate) fn into_readers(self) -> Vec<OwnedFd> {
-        self.readers
-    }
 }
 
+/// The error of a start that has no pipe for the output.
+pub(crate) fn no_pipe(error: io::Error) -> Error {
+    Error::spawn(Step::Pipe, "pipe for its output", error)
+}
+
+/// In a host with 0, 1 or 2 closed a pipe may get such a number, and a host that opens its own would overwrite it.
 fn reader(pipe: PipeReader) -> io::Result<OwnedFd> {
-    sys::descriptor::set_nonblocking(pipe.as_fd())?;
+    set_nonblocking(pipe.as_fd())?;
     above_standard(pipe.into())
-}
-
-/// In a host with 0, 1 or 2 closed a pipe may get such a number, and would then be overwritten by, or mistaken for, the
-/// child's own.
-fn writer(pipe: PipeWriter) -> io::Result<OwnedFd> {
-    above_standard(pipe.into())
-}
-
-/// What children did at their beginning, kept for those that are to do the same: with descriptor numbers that are used again most
-/// are.
-#[derive(Default)]
-pub(crate) struct Prepared(
-    /// Those that were used last at the end. A leaf: nothing is locked while it is held.
-    Mutex<Vec<Steps>>,
-);
-
-/// How many are kept: for as many starts at the same time.
-const MOST_PREPARED: usize = 8;
-
-impl Prepared {
-    fn spawn(&self, clean: PosixSpawn, image: &Image<'_>) -> io::Result<Pid> {
-        let steps = match self.take(image) {
-            Some(steps) => steps,
-            None => clean.prepare(image)?,
-        };
-        let spawned = clean.spawn(image, &steps);
-        self.keep(steps);
-        spawned
-    }
-
-    fn take(&self, image: &Image<'_>) -> Option<Steps> {
-        let mut all = self.0.lock();
-        let at = all.iter().rposition(|steps| steps.are_for(image));
-        at.map(|at| all.remove(at))
-    }
-
-    fn keep(&self, steps: Steps) {
-        let mut all = self.0.lock();
-        if all.len() == MOST_PREPARED {
-            all.remove(0);
-        }
-        all.push(steps);
-    }
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").finish_non_exhaustive()
-    }
 }
 
 /// Starts the leader.
-pub(crate) fn spawn(description: &Description<'_>, pipes: &Pipes) -> Result<Pid, Error> {
-    let program = find_program(description)?;
-    let clean = match description.method {
-        StartMethod::Automatic | StartMethod::PosixSpawn => PosixSpawn::available(),
-        StartMethod::Std => None,
-    };
-    let pid = match (clean, description.method) {
-        (None, StartMethod::PosixSpawn) => {
-            return Err(Error::Unsupported {
-                what: "a clean posix_spawn with this C library".into(),
-            });
+pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned, Error> {
+    let directory = spec
+        .directory
+        .as_deref()
+        .map(|path| enter(path, spec.method))
+        .transpose()?;
+    let program = find_program(spec)?;
+    match spec.method {
+        StartMethod::Automatic => spawn_clean(spec, &program, directory.as_ref(), pipes),
+        StartMethod::Std => {
+            spawn_with_std(spec, &program, pipes).map_err(|error| Failed(stage_of(&error), error))
         }
-        (Some(clean), _) => with_image(description, &program, pipes, |image| {
-            description.prepared.spawn(clean, image)
-        }),
-        (None, _) if host_needs_cleaning() => {
-            with_image(description, &program, pipes, spawn_after_fork)
-        }
-        (None, _) => spawn_with_std(description, &program, pipes),
-    };
-    pid.map_err(|error| diagnose(error, description, &program))
+    }
+    .map_err(|Failed(stage, error)| explain(stage, error, spec, &program))
 }
 
-/// Gives `start` what is described, in the form that the kernel takes.
-fn with_image(
-    description: &Description<'_>,
-    program: &Path,
-    pipes: &Pipes,
-    start: impl FnOnce(&Image<'_>) -> io::Result<Pid>,
-) -> io::Result<Pid> {
-    let text = |path: &Path| CString::new(path.as_os_str().as_bytes());
-    let directory = description.directory.as_deref().map(text).transpose()?;
-    start(&Image {
-        program: &text(program)?,
-        arguments: &description.arguments,
-        environment: description.environment.texts(),
-        directory: directory.as_deref(),
-        session: has_terminal(),
-        stdout: pipes.stdout.as_fd(),
-        stderr: pipes.stderr().as_fd(),
+/// A descriptor of the working directory.
+fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
+    let opened = open_directory(path).and_then(|directory| {
+        // Our own way finds out in the child. The standard library would not say what was refused.
+        if method == StartMethod::Std {
+            sys::path::executable(path)?;
+        }
+        Ok(directory)
+    });
+    opened.map_err(|error| match error.raw_os_error().map(sys::failure) {
+        Some(sys::Failure::Descriptors) => {
+            Error::spawn(Step::Pipe, "descriptor for its directory", error)
+        }
+        _ => Error::spawn(Step::Directory, path.display().to_string(), error),
     })
 }
 
-/// Starts what is described with std, which has nothing to clean and does not fork.
-fn spawn_with_std(description: &Description<'_>, program: &Path, pipes: &Pipes) -> io::Result<Pid> {
-    let mut arguments = description.arguments.iter().map(OsStr::from_bytes);
+/// What a spawn was doing when it failed.
+struct Failed(Stage, io::Error);
+
+fn spawn_clean(
+    spec: &SpawnSpec<'_>,
+    program: &Path,
+    directory: Option<&OwnedFd>,
+    pipes: &OutputPipes,
+) -> Result<Spawned, Failed> {
+    let program = CString::new(program.as_os_str().as_bytes())
+        .map_err(|error| Failed(Stage::Execute, error.into()))?;
+    let input = open_null().map_err(|error| Failed(Stage::Descriptors, error))?;
+    sys::spawn::spawn(&Image {
+        program: &program,
+        arguments: &spec.arguments,
+        environment: spec.environment.texts(),
+        directory: directory.map(|directory| directory.as_fd()),
+        session: has_controlling_terminal(),
+        standard: [input.as_fd(), pipes.stdout.as_fd(), pipes.stderr().as_fd()],
+        passed: &[],
+    })
+    .map_err(|(stage, error)| match (stage, stage_of(&error)) {
+        // A clone that has no descriptor left for the pidfd.
+        (Stage::Process, Stage::Descriptors) => Failed(Stage::Descriptors, error),
+        (stage, _) => Failed(stage, error),
+    })
+}
+
+/// Starts what is described with the standard library.
+fn spawn_with_std(
+    spec: &SpawnSpec<'_>,
+    program: &Path,
+    pipes: &OutputPipes,
+) -> io::Result<Spawned> {
+    let mut arguments = spec.arguments.iter().map(OsStr::from_bytes);
     let mut command = Command::new(program);
     command
-        .arg0(arguments.next().unwrap_or(description.program))
+        .arg0(arguments.next().unwrap_or(spec.program))
         .args(arguments)
         .env_clear()
-        .envs(description.environment.variables())
+        .envs(spec.environment.variables())
         .stdin(Stdio::null())
         .stdout(pipes.stdout.try_clone()?)
         .stderr(pipes.stderr().try_clone()?)
         .process_group(0);
-    if let Some(directory) = &description.directory {
+    if let Some(directory) = &spec.directory {
         command.current_dir(directory);
     }
     let child = command.spawn()?;
-    Pid::try_from(child.id()).map_err(io::Error::other)
+    let pid = Pid::try_from(child.id()).map_err(io::Error::other)?;
+    Ok(Spawned {
+        pid,
+        // It cannot be another process's: nothing of ours has reaped the child. Without one, it is known by its number.
+        pidfd: PidFd::open(pid).ok(),
+    })
 }
 
-/// Which step of the spawn failed. Asked afterwards, so that a spawn that works costs nothing for it.
-fn diagnose(error: io::Error, description: &Description<'_>, program: &Path) -> Error {
-    let name = || description.program.to_string_lossy().into_owned();
+/// The standard library does not say what it was doing.
+fn stage_of(error: &io::Error) -> Stage {
     match error.raw_os_error().map(sys::failure) {
-        Some(sys::Failure::Descriptors) => {
-            return Error::spawn(Step::Pipe, "descriptor for its input", error);
-        }
-        Some(sys::Failure::Processes) => return Error::spawn(Step::Process, name(), error),
-        _ => {}
+        Some(sys::Failure::Descriptors) => Stage::Descriptors,
+        Some(sys::Failure::Processes) => Stage::Process,
+        _ => Stage::Execute,
     }
-    if let Some(directory) = &description.directory {
-        if let Err(error) = enterable(directory) {
-            return Error::spawn(Step::Directory, directory.display().to_string(), error);
-        }
-    }
-    Error::spawn(Step::Execute, program.display().to_string(), error)
 }
 
-/// Whether a process may have this working directory.
-fn enterable(directory: &Path) -> io::Result<()> {
-    if !std::fs::metadata(directory)?.is_dir() {
-        return Err(sys::not_a_directory());
-    }
-    sys::path::executable(directory)
+fn explain(stage: Stage, error: io::Error, spec: &SpawnSpec<'_>, program: &Path) -> Error {
+    let (step, subject) = match stage {
+        Stage::Process => (Step::Process, spec.program.to_string_lossy().into_owned()),
+        Stage::Descriptors => (Step::Pipe, "descriptor for its input".to_owned()),
+        Stage::Directory => {
+            let directory = spec.directory.as_deref().unwrap_or(Path::new(""));
+            (Step::Directory, directory.display().to_string())
+        }
+        Stage::Execute if error.kind() == io::ErrorKind::NotFound && exists(spec, program) => {
+            let subject = format!("{} (its interpreter is missing)", program.display());
+            (Step::Execute, subject)
+        }
+        Stage::Execute => (Step::Execute, program.display().to_string()),
+    };
+    Error::spawn(step, subject, error)
+}
+
+fn exists(spec: &SpawnSpec<'_>, program: &Path) -> bool {
+    let directory = spec.directory.as_deref().unwrap_or(Path::new(""));
+    directory.join(program).exists()
 }
 
 /// The path to execute: the program as given if it has a slash, else the first one in the new environment's `PATH`.
 ///
 /// std would fork to search a `PATH` that is not the host's, so the search is done here.
-fn find_program<'a>(description: &Description<'a>) -> Result<Cow<'a, Path>, Error> {
-    let name = description.program;
+fn find_program<'a>(spec: &SpawnSpec<'a>) -> Result<Cow<'a, Path>, Error> {
+    let name = spec.program;
     if name.as_bytes().contains(&b'/') {
         return Ok(Path::new(name).into());
     }
-    let path = description
+    let path = spec
         .environment
         .variables()
         .find_map(|(name, value)| (name == "PATH").then_some(value))
@@ -263,7 +230,7 @@ fn find_program<'a>(description: &Description<'a>) -> Result<Cow<'a, Path>, Erro
     for entry in std::env::split_paths(path) {
         // An entry that is not absolute, and an empty one, begin at the directory that the process runs in.
         let here = Path::new(".").join(&entry).join(name);
-        let (candidate, from_host) = match &description.directory {
+        let (candidate, from_host) = match &spec.directory {
             _ if entry.is_absolute() => (entry.join(name), entry.join(name)),
             Some(directory) => (here.clone(), directory.join(here)),
             None => (here.clone(), here),
@@ -280,41 +247,4 @@ fn find_program<'a>(description: &Description<'a>) -> Result<Cow<'a, Path>, Erro
     }
     let error = found.unwrap_or_else(sys::not_found);
     Err(Error::spawn(Step::Execute, name.to_string_lossy(), error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_used_last_is_kept_and_given_to_one() {
-        let Some(spawn) = PosixSpawn::available() else {
-            return;
-        };
-        let texts = Texts::default();
-        let output = io::stdout();
-        let with_image = |number: usize, action: &dyn Fn(&Image<'_>) -> bool| {
-            let directory = CString::new(format!("/{number}")).expect("no NUL");
-            action(&Image {
-                program: c"/bin/sh",
-                arguments: &texts,
-                environment: [&texts, &texts],
-                directory: Some(&directory),
-                session: false,
-                stdout: output.as_fd(),
-                stderr: output.as_fd(),
-            })
-        };
-        let prepared = Prepared::default();
-        let keep = |image: &Image<'_>| {
-            prepared.keep(spawn.prepare(image).expect("memory"));
-            true
-        };
-        let take = |image: &Image<'_>| prepared.take(image).is_some();
-        let all = 0..3 * MOST_PREPARED;
-        assert!(all.clone().all(|number| with_image(number, &keep)));
-        let found = all.clone().filter(|number| with_image(*number, &take));
-        assert!(found.eq(2 * MOST_PREPARED..3 * MOST_PREPARED));
-        assert!(!all.clone().any(|number| with_image(number, &take)));
-    }
 }

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::cookie::Cookie;
@@ -30,9 +29,8 @@ impl Found {
         let _ = self.process.signal(signal);
     }
 
-    fn has_ended(&self) -> bool {
-        let mut set = [PollFd::readable(self.process.as_fd())];
-        poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input()
+    pub(crate) fn has_ended(&self) -> bool {
+        self.process.has_ended()
     }
 }
 
@@ -338,19 +336,35 @@ impl<W, E> Look<'_, W, E> {
     }
 }
 
+/// How far apart it is asked whether processes have ended that cannot be waited for.
+const END_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Waits until all of them have ended, or the deadline. False if the deadline came first.
 pub(crate) fn wait_for_end(found: &[Found], deadline: Deadline) -> bool {
     let mut left: Vec<_> = found.iter().collect();
     while !left.is_empty() {
         let mut set: Vec<_> = left
             .iter()
-            .map(|one| PollFd::readable(one.process.as_fd()))
+            .map(|one| {
+                one.process
+                    .pollable()
+                    .map_or_else(PollFd::none, PollFd::readable)
+            })
             .collect();
-        if poll(&mut set, deadline.left()).is_err() {
+        let wait = match left.iter().all(|one| one.process.pollable().is_some()) {
+            true => deadline,
+            false => deadline.min(Deadline::after(END_INTERVAL)),
+        };
+        if poll(&mut set, wait.left()).is_err() {
             return false;
         }
-        let mut ended = set.iter().map(|entry| entry.has_input() || entry.hung_up());
-        left.retain(|_| !ended.next().unwrap_or(false));
+        let mut polled = set.iter();
+        left.retain(|one| {
+            let ended = polled
+                .next()
+                .is_some_and(|entry| entry.has_input() || entry.hung_up());
+            !ended && (one.process.pollable().is_some() || !one.has_ended())
+        });
         if !left.is_empty() && deadline.passed() {
             return false;
         }

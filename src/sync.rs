@@ -1,93 +1,133 @@
-//! The locks of what is checked by a model: those of parking_lot, or in a model those of loom.
+//! The locks on which threads of the host wait for something to happen.
+//!
+//! They are the standard library's, and in a model loom's. Those of parking_lot hand a lock over to a thread that waits for it,
+//! and a notification makes the waiters of a condition variable wait for the lock. A thread of the host that is suspended in
+//! such a wait (by a handler that does not return, by a debugger) would then hold the lock. Here it takes the lock by itself or
+//! not at all. parking_lot serves the locks that are held for a moment and have no condition variable.
+//!
+//! A panic poisons no lock: what it leaves is put right by guards of its own.
 //!
 //! A model has no clock. A wait with a deadline is there a wait without one, so models use none.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+#[cfg(loom)]
+use loom::sync as base;
 #[cfg(not(loom))]
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync as base;
 
-#[cfg(loom)]
-pub(crate) use modelled::{Condvar, Mutex, MutexGuard};
+#[derive(Default)]
+pub(crate) struct Mutex<T>(base::Mutex<T>);
 
-#[cfg(loom)]
-mod modelled {
-    use std::fmt;
-    use std::ops::{Deref, DerefMut};
-    use std::time::Instant;
+/// Empty only while a condition variable has it, or while it is [unlocked](MutexGuard::unlocked).
+pub(crate) struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    guard: Option<base::MutexGuard<'a, T>>,
+}
 
-    use loom::sync as base;
+#[derive(Default)]
+pub(crate) struct Condvar(base::Condvar);
 
-    pub(crate) struct Mutex<T>(base::Mutex<T>);
+/// Whether a wait has ended because of its deadline.
+pub(crate) struct WaitTimeoutResult(bool);
 
-    /// Empty only while a condition variable has it.
-    pub(crate) struct MutexGuard<'a, T>(Option<base::MutexGuard<'a, T>>);
+impl WaitTimeoutResult {
+    pub(crate) fn timed_out(&self) -> bool {
+        self.0
+    }
+}
 
-    pub(crate) struct Condvar(base::Condvar);
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(base::Mutex::new(value))
+    }
 
-    pub(crate) struct WaitTimeoutResult;
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Mutex(base::Mutex::new(value))
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            mutex: self,
+            guard: Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)),
         }
+    }
+}
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().expect("models do not panic")))
+impl<T> MutexGuard<'_, T> {
+    /// Runs `work` without the lock.
+    pub(crate) fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
+        guard.guard = None;
+        let result = work();
+        *guard = guard.mutex.lock();
+        result
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.guard.as_ref().expect("it is locked")
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.guard.as_mut().expect("it is locked")
+    }
+}
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Condvar(base::Condvar::new())
+    }
+
+    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        if let Some(locked) = guard.guard.take() {
+            let locked = self.0.wait(locked);
+            guard.guard = Some(locked.unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    impl<T> Deref for MutexGuard<'_, T> {
-        type Target = T;
-
-        fn deref(&self) -> &T {
-            self.0.as_ref().expect("it is only empty while waiting")
+    #[cfg(not(loom))]
+    pub(crate) fn wait_until<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Instant,
+    ) -> WaitTimeoutResult {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(locked) = guard.guard.take() {
+            let waited = self.0.wait_timeout(locked, left);
+            let (locked, result) = waited.unwrap_or_else(PoisonError::into_inner);
+            guard.guard = Some(locked);
+            return WaitTimeoutResult(result.timed_out());
         }
+        WaitTimeoutResult(false)
     }
 
-    impl<T> DerefMut for MutexGuard<'_, T> {
-        fn deref_mut(&mut self) -> &mut T {
-            self.0.as_mut().expect("it is only empty while waiting")
-        }
+    #[cfg(loom)]
+    pub(crate) fn wait_until<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        _deadline: Instant,
+    ) -> WaitTimeoutResult {
+        self.wait(guard);
+        WaitTimeoutResult(false)
     }
 
-    impl Condvar {
-        pub(crate) fn new() -> Self {
-            Condvar(base::Condvar::new())
-        }
-
-        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            let inner = guard.0.take().expect("it is only empty while waiting");
-            guard.0 = Some(self.0.wait(inner).expect("models do not panic"));
-        }
-
-        pub(crate) fn wait_until<T>(
-            &self,
-            guard: &mut MutexGuard<'_, T>,
-            _deadline: Instant,
-        ) -> WaitTimeoutResult {
-            self.wait(guard);
-            WaitTimeoutResult
-        }
-
-        pub(crate) fn notify_all(&self) {
-            self.0.notify_all();
-        }
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
     }
+}
 
-    impl WaitTimeoutResult {
-        pub(crate) fn timed_out(&self) -> bool {
-            false
-        }
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mutex")
     }
+}
 
-    impl<T> fmt::Debug for Mutex<T> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Mutex")
-        }
-    }
-
-    impl fmt::Debug for Condvar {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("Condvar")
-        }
+impl fmt::Debug for Condvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Condvar")
     }
 }

@@ -16,7 +16,8 @@ const LAYERS: &[(u8, &[&str])] = &[
             "cookie",
             "directory",
             "environment",
-            "life",
+            "exit",
+            "slots",
             "output",
             "request",
         ],
@@ -32,11 +33,11 @@ const LAYERS: &[(u8, &[&str])] = &[
 const SEPARATE: &[(&str, &str)] = &[
     ("reader", "reaper"),
     ("reaper", "reader"),
-    ("output", "life"),
-    ("life", "output"),
+    ("output", "exit"),
+    ("exit", "output"),
     ("output", "request"),
-    ("life", "request"),
-    ("config", "life"),
+    ("exit", "request"),
+    ("config", "exit"),
 ];
 
 /// The directories whose modules use one another without a circle.

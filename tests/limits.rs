@@ -1,10 +1,15 @@
 //! Limits: of time for one process, of number for the living and the ended, and how long the ended are kept.
 
+#![allow(unsafe_code)]
+
+mod alone;
 mod common;
+mod tools;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
+use alone::{Place, in_a_copy};
 use common::{
     FOREVER, PATIENCE, carriers, eventually, is_alive, open, start, start_request, text, wait,
     wait_for_line, wait_for_value,
@@ -266,4 +271,21 @@ fn keeping_none_drops_no_running_one() {
     );
     found.signal(Signal::Kill).expect("it runs");
     assert_eq!(wait(&process).ended_by, EndedBy::Signal);
+}
+
+/// The slot of a process whose leader and output have ended is free before its end is published, and the output is closed. In a
+/// program that starts nothing else: a child of another start may hold the pipe until it has executed its program.
+#[test]
+fn after_a_wait_the_slot_is_free_and_the_output_is_closed() {
+    let name = "after_a_wait_the_slot_is_free_and_the_output_is_closed";
+    in_a_copy(Place::Here, name, || {
+        let manager = open_with(Config::new().max_processes(1));
+        for round in 0..500 {
+            let request = Request::new("echo line").separate_streams(round % 2 == 1);
+            let process = start_request(&manager, &request);
+            let status = wait(&process);
+            assert!(!status.output_open, "round {round}");
+            assert_eq!(text(&process), "line\n");
+        }
+    });
 }

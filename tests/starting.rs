@@ -1,5 +1,5 @@
-//! Starting is the same whichever way it is done: directory, environment, search of `PATH`, name, and what a start that
-//! fails says. Each test runs with `posix_spawn`, with std where there is nothing to clean, and with std where there is.
+//! Starting is the same with each start method: directory, environment, search of `PATH`, name, and what a start that
+//! fails says.
 
 #![allow(unsafe_code)]
 
@@ -22,11 +22,9 @@ use common::{start_request, text, wait};
 /// Runs a test with each way of starting; the manager's other options are the test's.
 fn in_every_way(test: impl Fn(Config) + Sync) {
     for (name, method, blocked) in [
-        ("posix_spawn", StartMethod::PosixSpawn, false),
+        ("automatic", StartMethod::Automatic, false),
+        ("automatic, signals blocked", StartMethod::Automatic, true),
         ("std", StartMethod::Std, false),
-        // A blocked signal is something to clean, so std has to fork.
-        ("std that forks", StartMethod::Std, true),
-        ("automatic", StartMethod::Automatic, true),
     ] {
         eprintln!("{name}:");
         let test = &test;

@@ -121,14 +121,11 @@ static void configs(void)
     config = new_config();
     CODE(MGR_ERR_INVALID, mgr_config_start_method(config, -1));
     CODE(MGR_ERR_INVALID, mgr_config_start_method(config, MGR_START_STD + 1));
-    for (method = MGR_START_AUTOMATIC; method <= MGR_START_STD; method++) {
+    CODE(MGR_ERR_UNSUPPORTED, mgr_config_start_method(config, MGR_START_POSIX_SPAWN));
+    for (method = MGR_START_AUTOMATIC; method <= MGR_START_STD; method += MGR_START_STD - MGR_START_AUTOMATIC) {
         OK(mgr_config_start_method(config, method));
         OK(mgr_open(config, &manager));
-        request = new_request(":");
-        /* Not every C library has each. */
-        if (mgr_start(manager, request, NULL, NULL) != MGR_ERR_UNSUPPORTED)
-            check_works(manager);
-        OK(mgr_request_free(request));
+        check_works(manager);
         OK(mgr_release(manager));
     }
     OK(mgr_config_free(config));

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use parking_lot::Mutex;
 
-use crate::{Config, Environment, StartMethod};
+use crate::{Config, Environment, Error, StartMethod};
 
 use super::call::call;
 use super::codes::MGR_OK;
@@ -193,11 +193,11 @@ pub unsafe extern "C" fn mgr_config_owner_variable(
 /// Sets how processes are started. Most hosts keep the default, MGR_START_AUTOMATIC.
 ///
 /// Parameters:
-/// - method: one of MGR_START_*. With MGR_START_POSIX_SPAWN, mgr_start returns MGR_ERR_UNSUPPORTED if the C
-///   library lacks what is needed, as before glibc 2.34.
+/// - method: MGR_START_AUTOMATIC or MGR_START_STD.
 ///
 /// Returns:
 /// - MGR_OK
+/// - MGR_ERR_UNSUPPORTED: MGR_START_POSIX_SPAWN, which earlier versions had.
 /// - MGR_ERR_INVALID: there is no such method.
 /// - MGR_ERR_HANDLE
 ///
@@ -207,7 +207,10 @@ pub extern "C" fn mgr_config_start_method(config: mgr_config_t, method: i32) -> 
     call(|| {
         let method = match method {
             MGR_START_AUTOMATIC => StartMethod::Automatic,
-            MGR_START_POSIX_SPAWN => StartMethod::PosixSpawn,
+            MGR_START_POSIX_SPAWN => {
+                let what = "the start method posix_spawn".to_owned();
+                return Err(Error::Unsupported { what }.into());
+            }
             MGR_START_STD => StartMethod::Std,
             _ => return Err(CallError::Argument("there is no such start method")),
         };

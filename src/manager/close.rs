@@ -51,13 +51,11 @@ impl Scope {
         let instance = is_manager.then_some(inner.origin.instance);
         let grace = inner.config.close_grace;
         let outcome = process::terminate(&processes, instance, EndedBy::Close, grace);
-        processes
-            .iter()
-            .for_each(|process| process.abandon_output());
+        processes.iter().for_each(|process| process.detach_output());
         if is_manager {
             inner.keys.close();
             inner.expiry.close();
-            inner.pool.close(Deadline::after(THREAD_EXIT_TIMEOUT));
+            inner.threads.close(Deadline::after(THREAD_EXIT_TIMEOUT));
             inner.events.close();
         }
         let result = outcome.check();

@@ -1,8 +1,7 @@
 //! The manager's side of what its processes report.
 //!
-//! Owns nothing: a process outlives its manager, so the observer has a weak reference and does nothing
-//! once the manager is gone. Promises: the slot of a process is freed when its leader and its output
-//! have ended, and each report is sent to the subscribers.
+//! Owns nothing: a process outlives its manager, so the observer has a weak reference and does nothing once the manager
+//! is gone. Promises: each report is sent to the subscribers.
 //!
 //! Lock order: called without a lock. Takes those of the timer, the subscribers and the table one after
 //! the other, each released before the next.
@@ -42,10 +41,7 @@ impl Observer for ManagerObserver {
 
     fn done(&self, id: Id, about: &About) {
         if let Some(inner) = self.0.upgrade() {
-            let mut table = inner.table.lock();
-            table.live -= 1;
-            let is_forgotten = !table.processes.contains_key(&id);
-            drop(table);
+            let is_forgotten = !inner.table.lock().processes.contains_key(&id);
             if !is_forgotten {
                 let oldest = inner.expiry.add_ended(id, about.keyed);
                 oldest.into_iter().for_each(|id| inner.drop_ended(id));
@@ -57,8 +53,9 @@ impl Observer for ManagerObserver {
         self.send(Event::Stopped(id), about);
     }
 
-    fn is_awaited(&self, about: &About) -> bool {
-        let inner = self.0.upgrade();
-        inner.is_some_and(|inner| inner.events.has_subscriber_of(about.owner.as_deref()))
+    fn warn(&self, text: &str) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.config.warn(text);
+        }
     }
 }

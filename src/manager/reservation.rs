@@ -12,12 +12,14 @@ use super::scope::Scope;
 use super::shared::Table;
 use crate::error::Error;
 use crate::id::Id;
-use crate::process::Inner as ProcessInner;
+use crate::process::ProcessInner;
+use crate::slots::Slot;
 
 /// A reserved process slot. It is freed on drop unless the process was published.
 pub(super) struct StartReservation<'a> {
     scope: &'a Scope,
     id: Id,
+    slot: Option<Slot>,
     /// The sequence number of the spawn, while it is under way.
     spawning: Option<u64>,
     published: bool,
@@ -28,18 +30,17 @@ impl<'a> StartReservation<'a> {
     pub(super) fn new(scope: &'a Scope, id: Id) -> Result<Self, Error> {
         let mut table = scope.inner.table.lock();
         scope.check_open(&table)?;
-        let limit = scope.inner.config.max_processes;
-        if table.live >= limit {
-            let what = "max_processes";
+        let Some(slot) = scope.inner.slots.take() else {
+            let (what, limit) = ("max_processes", scope.inner.config.max_processes);
             return Err(Error::Limit { what, limit });
-        }
+        };
         if table.processes.contains_key(&id) || !table.reserved.insert(id) {
             return Err(Error::Conflict);
         }
-        table.live += 1;
         Ok(StartReservation {
             scope,
             id,
+            slot: Some(slot),
             spawning: None,
             published: false,
         })
@@ -57,8 +58,12 @@ impl<'a> StartReservation<'a> {
         Ok(number)
     }
 
-    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or
-    /// the process.
+    /// The slot, for the process. A second one is never asked for; without one the process would not count.
+    pub(super) fn take_slot(&mut self) -> Option<Slot> {
+        self.slot.take()
+    }
+
+    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or the process.
     pub(super) fn publish(mut self, process: &Arc<ProcessInner>) {
         self.published = true;
         let mut table = self.scope.inner.table.lock();
@@ -81,7 +86,6 @@ impl Drop for StartReservation<'_> {
         if !self.published {
             let inner = &self.scope.inner;
             let mut table = inner.table.lock();
-            table.live -= 1;
             self.release(&mut table);
         }
     }

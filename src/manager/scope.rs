@@ -14,7 +14,7 @@ use super::shared::{Closing, ManagerInner, Table};
 use crate::error::Error;
 use crate::events::Events;
 use crate::id::Id;
-use crate::process::{Inner as ProcessInner, Process, Source};
+use crate::process::{Origin, Process, ProcessInner};
 use crate::request::{Request, check_text, check_variable};
 use crate::status::{Listing, Status};
 
@@ -102,7 +102,7 @@ impl Scope {
         let process = self.inner.table.lock().processes.get(&id).cloned();
         if let Some(process) = process {
             if self.sees(process.about.owner.as_deref()) {
-                return Ok(Process::new(process, Source::Own));
+                return Ok(Process::new(process, Origin::Own));
             }
         } else if let Some((owner, status)) = self.inner.keys.expired(id) {
             if self.sees(owner.as_deref()) {
@@ -122,12 +122,6 @@ impl Scope {
     }
 
     pub(super) fn events(&self) -> Result<Events, Error> {
-        let events = self.inner.events.subscribe(self.owner.clone())?;
-        // From now on the end of a process must not depend on a caller's thread, which may be suspended.
-        let visible = self.visible(&self.inner.table.lock());
-        visible
-            .iter()
-            .for_each(|process| process.dismiss_stand_in());
-        Ok(events)
+        self.inner.events.subscribe(self.owner.clone())
     }
 }

@@ -10,8 +10,6 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::config::Config;
 use crate::cookie::{Cookie, Host, Origin};
 use crate::directory::Directories;
@@ -21,23 +19,24 @@ use crate::events::{Broadcaster, Event};
 use crate::expiry::{Expired, Expiry};
 use crate::id::Id;
 use crate::keys::{KeyTable, MAX_KEYS};
-use crate::process::Inner as ProcessInner;
-use crate::spawn::Prepared;
+use crate::process::ProcessInner;
+use crate::slots::Slots;
 use crate::status::About;
-use crate::threads::Pool;
+use crate::sync::{Condvar, Mutex};
+use crate::threads::Threads;
 
 /// The state of a manager. Its scopes and the observers of its processes refer to it.
 pub(super) struct ManagerInner {
     pub(super) config: Config,
     /// The pid of the process that opened the manager. A forked copy of it has another one.
     host: u32,
-    pub(super) pool: Arc<Pool>,
+    pub(super) threads: Arc<Threads>,
+    pub(super) slots: Arc<Slots>,
     pub(super) expiry: Arc<Expiry>,
     pub(super) keys: KeyTable,
     /// The variables that the environment of each process begins with.
     pub(super) environment: Base,
     pub(super) directories: Directories,
-    pub(super) prepared: Prepared,
     /// What the cookies of the processes say of their manager and host.
     pub(super) origin: Origin,
     pub(super) events: Arc<Broadcaster>,
@@ -55,8 +54,6 @@ pub(super) struct Table {
     pub(super) spawning: HashMap<u64, Option<Arc<OsStr>>>,
     /// The ids of the starts under way.
     pub(super) reserved: HashSet<Id>,
-    /// The number of starts under way and of processes whose leader or output has not ended.
-    pub(super) live: usize,
     /// The sequence number of the last spawn.
     pub(super) sequence: u64,
     pub(super) closing: Closing,
@@ -82,12 +79,8 @@ impl ManagerInner {
             config.keep_keyed,
             config.max_ended,
         ));
-        let timer = Arc::clone(&expiry);
-        let pool = Pool::new(move || timer.rearm())
+        let threads = Threads::new()
             .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
-        let worker = pool
-            .worker()
-            .map_err(|error| Error::io("no thread for the timer", error))?;
         let origin = Origin {
             instance: Id::random(),
             host: Host::own(),
@@ -95,10 +88,10 @@ impl ManagerInner {
         let inner = Arc::new(ManagerInner {
             environment: Base::new(&config, origin, &Cookie::own_ancestors()),
             directories: Directories::default(),
-            prepared: Prepared::default(),
+            slots: Slots::new(config.max_processes),
             config,
             host: std::process::id(),
-            pool,
+            threads,
             expiry: Arc::clone(&expiry),
             keys: KeyTable::new(MAX_KEYS),
             origin,
@@ -108,14 +101,17 @@ impl ManagerInner {
         });
         // The timer thread does not keep the manager alive.
         let weak = Arc::downgrade(&inner);
-        let pool = Arc::clone(&inner.pool);
-        worker.run(move || {
-            expiry.run(&pool, |expired| {
+        let timer = move || {
+            expiry.run(|expired| {
                 if let Some(inner) = weak.upgrade() {
                     inner.handle_expired(expired);
                 }
             });
-        });
+        };
+        inner
+            .threads
+            .spawn(timer)
+            .map_err(|error| Error::io("no thread for the timer", error))?;
         Ok(inner)
     }
 

@@ -20,11 +20,11 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::id::Id;
 use crate::keys::{Claim, OwnedKey, PendingStart};
-use crate::process::{Crew, Inner as ProcessInner, Process, Settings, Source};
+use crate::process::{Origin, Preparation, Process, ProcessInner, Settings};
 use crate::request::{Form, Request};
-use crate::spawn::{self, Description, Pipes};
+use crate::spawn::{self, OutputPipes, SpawnSpec};
 use crate::status::{About, EndedBy};
-use crate::sys::child::Pid;
+use crate::sys::spawn::Spawned;
 use crate::sys::texts::Texts;
 use crate::time::Deadline;
 
@@ -38,7 +38,7 @@ impl Scope {
             None if self.inner.keys.knows(id) => Err(Error::Conflict),
             None => {
                 let process = self.spawn(request, id, owner, None)?;
-                Ok(Process::new(process, Source::Own))
+                Ok(Process::new(process, Origin::Own))
             }
         }
     }
@@ -66,7 +66,7 @@ impl Scope {
                     // iteration finds that.
                     let process = self.inner.table.lock().processes.get(&id).cloned();
                     let Some(process) = process else { continue };
-                    return Ok(Process::new(process, Source::Attached));
+                    return Ok(Process::new(process, Origin::Attached));
                 }
             };
             return match self.spawn(request, id, owner, Some(&pending)) {
@@ -75,7 +75,7 @@ impl Scope {
                         // The cancel may have timed out.
                         let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
                     }
-                    Ok(Process::new(process, Source::Own))
+                    Ok(Process::new(process, Origin::Own))
                 }
                 Err(error) => {
                     // Only a failed spawn is remembered. A start that was refused may be tried again.
@@ -99,14 +99,16 @@ impl Scope {
         let inner = &self.inner;
         let mut reservation = StartReservation::new(self, id)?;
         let mut resolved = Resolved::new(inner, request, owner.as_deref(), id);
-        let crew = Crew::gather(&inner.pool)?;
-        let pipes = Pipes::new(request.separate_streams)?;
+        let (pipes, readers) = OutputPipes::new(request.separate_streams)?;
+        let sizes = inner.config.sizes(request.lossless);
+        let preparation = Preparation::new(&inner.threads, readers, sizes)?;
         // The last points at which a cancel and a close prevent the start.
         pending.map_or(Ok(()), PendingStart::begin_spawn)?;
         let sequence = reservation.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
-        let pid = resolved.spawn(inner, &pipes)?;
-        let readers = pipes.into_readers();
+        let leader = resolved.spawn(inner, &pipes)?;
+        // The leader alone holds these ends before its end can be published: an output that has ended is seen to have.
+        drop(pipes);
 
         // From here on nothing can fail, so that the process cannot be lost before it is in the table.
         let about = About {
@@ -123,27 +125,27 @@ impl Scope {
             sequence,
         };
         let settings = Settings {
-            sizes: inner.config.sizes(request.lossless),
             max_line_bytes: inner.config.max_line_bytes,
             stop_grace: inner.config.stop_grace,
-            pool: Arc::clone(&inner.pool),
+            threads: Arc::clone(&inner.threads),
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
+            slot: reservation.take_slot(),
         };
-        let process = ProcessInner::new(id, pid, readers.len(), about, settings);
+        let (process, works) = ProcessInner::new(id, leader, preparation, about, settings);
         reservation.publish(&process);
-        // Before `attend`, so that the event of the start is sent before that of the end.
+        // Before the works begin, so that the event of the start is sent before that of the end.
         inner.send(Event::Started(id), &process.about);
         if let Some(at) = process.about.ends_at {
             inner.expiry.add_limit(id, at);
         }
-        process.attend(crew, readers);
+        works.begin();
         Ok(process)
     }
 }
 
 /// A request with everything filled in that the manager decides.
 struct Resolved<'a> {
-    description: Description<'a>,
+    spec: SpawnSpec<'a>,
     directory: Directory,
 }
 
@@ -170,27 +172,23 @@ impl<'a> Resolved<'a> {
         for argument in &request.arguments {
             arguments.push(&[argument.as_bytes()]);
         }
-        let description = Description {
+        let spec = SpawnSpec {
             program,
             arguments,
             directory: directory.path.clone(),
             environment,
             method: config.start_method,
-            prepared: &inner.prepared,
         };
-        Resolved {
-            description,
-            directory,
-        }
+        Resolved { spec, directory }
     }
 
     /// Spawns it. If the directory was a guess that turns out to be wrong, spawns it in the next choice.
-    fn spawn(&mut self, inner: &ManagerInner, pipes: &Pipes) -> Result<Pid, Error> {
-        match spawn::spawn(&self.description, pipes) {
+    fn spawn(&mut self, inner: &ManagerInner, pipes: &OutputPipes) -> Result<Spawned, Error> {
+        match spawn::spawn(&self.spec, pipes) {
             Err(Error::Spawn { .. }) if self.directory.is_wrong_guess() => {
                 self.directory = inner.directories.choose_again(&inner.config);
-                self.description.directory = self.directory.path.clone();
-                spawn::spawn(&self.description, pipes)
+                self.spec.directory = self.directory.path.clone();
+                spawn::spawn(&self.spec, pipes)
             }
             result => result,
         }

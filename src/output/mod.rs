@@ -2,11 +2,9 @@
 //!
 //! Owns the kept bytes and the callers that wait for more. Promises: bytes are appended in the order in which they are
 //! read; a caller sees a consistent moment; every waiter is woken by new bytes, by the leader's end and by the end of
-//! the stream. One lock, a leaf of the lock order: nothing else is locked while it is held. It is held while a
-//! non-blocking `readv` copies out of the pipe, because that goes straight into the kept bytes.
-//!
-//! A caller that has to wait does not wait for the reader thread if it need not: it keeps a [`Lookout`] for the next bytes,
-//! and brings them itself if it is there first. To be woken by a thread that was woken by the bytes takes twice as long.
+//! the stream; each [`Sink`] gets every byte once and in order. One lock, a leaf of the lock order: nothing else is locked
+//! while it is held. It is held while a non-blocking `readv` copies out of the pipe, because that goes straight into the kept
+//! bytes.
 
 #[cfg(fuzzing)]
 mod fuzz;
@@ -19,14 +17,13 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::time::Deadline;
 
 #[cfg(fuzzing)]
 pub use fuzz::fuzz_store;
-pub(crate) use store::Filled;
 use store::Store;
+pub(crate) use store::{Filled, Sink};
 
 /// The longest encoding of a character: with [`ReadOptions::whole_characters`] a buffer must hold this many bytes.
 pub const MAX_CHARACTER_BYTES: usize = 4;
@@ -116,38 +113,11 @@ struct Inner {
     open: bool,
     /// The leader has ended, and all that it wrote is in the store.
     process_ended: bool,
-    /// Kept by a caller that waits: it does not hear of what is signalled, and is to be raised.
-    lookout: Option<Arc<dyn Lookout>>,
     /// Who is to be told once, and past which cursor there must be a byte for it.
     watches: Vec<(u64, Arc<dyn Notify>)>,
     /// Who was told of the end of the process. A second time would be no news, and make who watches on run in circles
     /// while a survivor is silent.
     told_of_end: Vec<u64>,
-}
-
-/// Where the next bytes come from, for a caller that waits for them.
-pub(crate) trait Lookout: Send + Sync {
-    /// Waits until there is something to read, [`raise`](Lookout::raise) was called, or the deadline. Of bytes that come meanwhile
-    /// the reader thread may not know, but of all that come later.
-    fn wait(&self, deadline: Deadline) -> Sighting;
-    /// Reads the next bytes, without waiting.
-    fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize>;
-    /// There is something to read.
-    fn has_more(&self) -> bool;
-    /// Wakes who waits, or will.
-    fn raise(&self);
-}
-
-/// What a lookout saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sighting {
-    /// There may be something to read.
-    Bytes,
-    /// Nothing more can be seen: nobody can write any more, and all was read, or there is nothing to look with. The rest is the
-    /// reader thread's.
-    Closed,
-    /// Neither.
-    Nothing,
 }
 
 /// Is told once that there is something past a cursor. Called without a lock.
@@ -158,13 +128,14 @@ pub(crate) trait Notify: Send + Sync {
 }
 
 impl Output {
-    pub(crate) fn new(sizes: Sizes) -> Self {
+    /// `sinks` get every byte too.
+    pub(crate) fn new(sizes: Sizes, sinks: Vec<Box<dyn Sink>>) -> Self {
+        let store = Store::new(sizes.head, sizes.tail, sizes.lossless);
         Output {
             inner: Mutex::new(Inner {
-                store: Store::new(sizes.head, sizes.tail, sizes.lossless),
+                store: store.with_sinks(sinks),
                 open: true,
                 process_ended: false,
-                lookout: None,
                 watches: Vec::new(),
                 told_of_end: Vec::new(),
             }),
@@ -194,10 +165,8 @@ impl Output {
     /// Wakes who waits and tells who watches, after a change.
     fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
         self.changed.notify_all();
-        let lookout = inner.lookout.clone();
         let told = inner.take_watches();
         drop(inner);
-        lookout.iter().for_each(|lookout| lookout.raise());
         told.iter().for_each(|watch| watch.notify());
     }
 
@@ -250,22 +219,16 @@ impl Output {
         self.inner.lock().store.total()
     }
 
-    /// Reads from `cursor`, waiting until `deadline` for the first byte, with what `lookout` gives if there is no other
-    /// caller that does. The reader thread is to look again if the second result says so, and before that if `lookout` is told so:
-    /// it found a lossless store full that is not any more, or it may not know of bytes that are there.
+    /// Reads from `cursor`, waiting until `deadline` for the first byte. Calls `resume`, without a lock, when this has made room
+    /// in a lossless output that was full.
     pub(crate) fn read(
         &self,
         cursor: u64,
         buffer: &mut [u8],
         options: ReadOptions,
         deadline: Deadline,
-        lookout: impl FnOnce(bool) -> Option<Arc<dyn Lookout>>,
-    ) -> (Chunk, bool) {
-        // Asked for when it is needed, and at most once.
-        let mut lookout = Some(lookout);
-        let mut own = None;
-        // Something may be there of which the reader thread does not know.
-        let mut in_doubt = false;
+        resume: impl Fn(),
+    ) -> Chunk {
         let mut inner = self.inner.lock();
         let mut chunk = Chunk {
             length: 0,
@@ -273,10 +236,7 @@ impl Output {
             lost: 0,
             state: ReadState::Data,
         };
-        loop {
-            if inner.take(buffer, options, &mut chunk) {
-                break;
-            }
+        while !inner.take(buffer, options, &mut chunk) {
             chunk.state = if !inner.open {
                 ReadState::Eof
             } else if options.until_process_end && inner.process_ended {
@@ -284,85 +244,25 @@ impl Output {
             } else if deadline.passed() {
                 ReadState::TimedOut
             } else {
-                if let Some(lookout) = lookout.take() {
-                    // Who waits at a cursor needs nothing of what is before it, and may be the only one who reads.
-                    let resumed = inner.store.mark_read(chunk.cursor);
-                    own = MutexGuard::unlocked(&mut inner, || lookout(resumed));
+                // A caller that waits at a cursor needs nothing of what is before it, and may be the only one that reads.
+                if inner.store.mark_read(chunk.cursor) {
+                    MutexGuard::unlocked(&mut inner, &resume);
                     continue;
                 }
-                // One that is not used is not kept either: it holds the pipe open. Who uses it sees what we have left.
-                let free = own.take().filter(|_| inner.lookout.is_none());
-                own = match free {
-                    Some(lookout) => self.look_out(&mut inner, lookout, deadline, &mut in_doubt),
-                    None => {
-                        match deadline.instant() {
-                            Some(at) => drop(self.changed.wait_until(&mut inner, at)),
-                            None => self.changed.wait(&mut inner),
-                        }
-                        None
-                    }
-                };
+                match deadline.instant() {
+                    Some(at) => drop(self.changed.wait_until(&mut inner, at)),
+                    None => self.changed.wait(&mut inner),
+                }
                 continue;
             };
             break;
         }
         let resumed = inner.store.mark_read(chunk.cursor);
         drop(inner);
-        let has_left = in_doubt && own.is_none_or(|lookout| lookout.has_more());
-        (chunk, resumed || has_left)
-    }
-
-    /// Waits with the lookout, and takes what it sees. It is in doubt whether that was all, unless a read has found nothing more.
-    /// Gives the lookout back if it is good for another time.
-    ///
-    /// It is put into its place in the same critical section in which nothing was found, and whoever brings bytes or an end
-    /// after that raises it: nothing is missed, whether the bytes are taken from the pipe by us or by the reader thread.
-    fn look_out(
-        &self,
-        inner: &mut MutexGuard<'_, Inner>,
-        lookout: Arc<dyn Lookout>,
-        deadline: Deadline,
-        in_doubt: &mut bool,
-    ) -> Option<Arc<dyn Lookout>> {
-        *in_doubt = true;
-        inner.lookout = Some(Arc::clone(&lookout));
-        let seen = MutexGuard::unlocked(inner, || lookout.wait(deadline));
-        inner.lookout = None;
-        if !inner.open {
-            // As in `fill`.
-            return None;
+        if resumed {
+            resume();
         }
-        if seen != Sighting::Bytes {
-            // The reader thread closes the stream, and signals that.
-            return Some(lookout).filter(|_| seen == Sighting::Nothing);
-        }
-        let would_block = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        match inner.store.fill(false, |pieces| lookout.read(pieces)) {
-            Ok(Filled::Bytes(1..)) => {
-                // A read that brings less than it could take has emptied most pipes, but not one that keeps writes apart.
-                let more = inner.store.fill(false, |pieces| lookout.read(pieces));
-                *in_doubt = !more.is_err_and(|error| would_block(&error));
-                inner.store.cool_unless_hot();
-                self.changed.notify_all();
-                let told = inner.take_watches();
-                if !told.is_empty() {
-                    MutexGuard::unlocked(inner, || {
-                        told.iter().for_each(|watch| watch.notify());
-                    });
-                }
-                Some(lookout)
-            }
-            // The reader thread was there first.
-            Err(error) if would_block(&error) => {
-                *in_doubt = false;
-                inner.store.cool();
-                Some(lookout)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(lookout),
-            // The end, which the reader thread hears of too; or a lossless store that has to be read by others first, and then
-            // the reader thread looks again.
-            _ => None,
-        }
+        chunk
     }
 
     /// The bounded text of what has come by now.

@@ -5,10 +5,17 @@
 //! byte; those below `head` are in the head, the others in the ring, in which position `p` lies at
 //! `(p - ring_base) % ring.len()`. Knows no lock and no descriptor.
 
+use std::fmt;
 use std::io::{self, IoSliceMut};
 
 /// The first allocation for a stream, and the least that one read asks for.
 const FIRST_ALLOCATION: usize = 1024;
+
+/// Gets every byte of a stream, once and in order, after it stands among the kept ones.
+pub(crate) trait Sink: Send + fmt::Debug {
+    /// The next bytes, at least one. Called with the output's lock held: it neither blocks nor locks.
+    fn push(&mut self, bytes: &[u8]);
+}
 
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -31,6 +38,7 @@ pub(crate) struct Store {
     hot: bool,
     /// A fill found no room, and nobody was told yet that there is some again.
     stalled: bool,
+    sinks: Vec<Box<dyn Sink>>,
 }
 
 /// The least that a lossless ring can grow to. Writer and follower hand the ring to each other when it is full or half
@@ -94,7 +102,14 @@ impl Store {
             needed_from: lossless.then_some(0),
             hot: false,
             stalled: false,
+            sinks: Vec::new(),
         }
+    }
+
+    /// The same store, whose bytes go to these too.
+    pub(crate) fn with_sinks(mut self, sinks: Vec<Box<dyn Sink>>) -> Self {
+        self.sinks = sinks;
+        self
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -106,7 +121,8 @@ impl Store {
         self.stalled
     }
 
-    /// Lets `read` write the next bytes of the stream into the free pieces; it says how many it wrote.
+    /// Lets `read` write the next bytes of the stream into the free pieces; it says how many it wrote. Each
+    /// sink gets them.
     ///
     /// `beyond` makes room in a full lossless store by letting it grow beyond its tail.
     pub(crate) fn fill(
@@ -128,6 +144,7 @@ impl Store {
             let room = &mut self.head[in_head..];
             let length = room.len();
             let count = read(&mut [IoSliceMut::new(room)])?.min(length);
+            push(&mut self.sinks, &room[..count]);
             self.total += count as u64;
             return Ok(Filled::Bytes(count));
         }
@@ -169,6 +186,8 @@ impl Store {
             IoSliceMut::new(&mut before[..second]),
         ])?
         .min(free);
+        push(&mut self.sinks, &after[..count.min(first)]);
+        push(&mut self.sinks, &before[..count.saturating_sub(first)]);
         self.total += count as u64;
         let kept = match self.needed_from {
             Some(_) => self.ring.len(),
@@ -180,13 +199,6 @@ impl Store {
         let whole = count == self.ring.len() && count >= self.tail_limit;
         self.hot = whole && self.needed_from.is_none();
         Ok(Filled::Bytes(count))
-    }
-
-    /// [Cools](Store::cool) a stream whose last read did not take a whole ring.
-    pub(crate) fn cool_unless_hot(&mut self) {
-        if !self.hot {
-            self.cool();
-        }
     }
 
     /// Gives back what a [hot](HOT_RING) stream took, now that it has cooled down.
@@ -205,6 +217,7 @@ impl Store {
         let mut scratch = [0; 512];
         let length = scratch.len();
         let count = read(&mut [IoSliceMut::new(&mut scratch)])?.min(length);
+        push(&mut self.sinks, &scratch[..count]);
         self.total += count as u64;
         self.ring_from = self.total.max(self.ring_from);
         self.ring_base = self.ring_from;
@@ -337,6 +350,12 @@ impl Store {
         if first < length {
             take(&self.ring[..length - first]);
         }
+    }
+}
+
+fn push(sinks: &mut [Box<dyn Sink>], bytes: &[u8]) {
+    if !bytes.is_empty() {
+        sinks.iter_mut().for_each(|sink| sink.push(bytes));
     }
 }
 

@@ -8,12 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Inner;
+use super::ProcessInner;
 use crate::cookie::Cookie;
 use crate::error::Error;
 use crate::id::Id;
 use crate::status::EndedBy;
-use crate::sweep::{self, Sight, Wanted};
+use crate::sweep::{self, Found, Sight, Wanted};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::descriptor::poll;
@@ -40,14 +40,11 @@ pub(crate) struct Outcome {
 
 /// Ends the processes, all at the same time; with an `instance` also what that manager started and has forgotten.
 pub(crate) fn terminate(
-    processes: &[Arc<Inner>],
+    processes: &[Arc<ProcessInner>],
     instance: Option<Id>,
     by: EndedBy,
     grace: Duration,
 ) -> Outcome {
-    processes
-        .iter()
-        .for_each(|process| process.leave_to_threads());
     let mut work = Work {
         targets: Targets::new(processes, instance),
         processes,
@@ -68,12 +65,12 @@ pub(crate) fn terminate(
 /// Whose processes are looked for.
 pub(super) struct Targets<'a> {
     by_id: HashSet<Id>,
-    by_group: HashMap<Pid, &'a Inner>,
+    by_group: HashMap<Pid, &'a ProcessInner>,
     instance: Option<Id>,
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(processes: &'a [Arc<Inner>], instance: Option<Id>) -> Self {
+    pub(super) fn new(processes: &'a [Arc<ProcessInner>], instance: Option<Id>) -> Self {
         Targets {
             by_id: processes.iter().map(|process| process.id).collect(),
             by_group: processes
@@ -98,7 +95,7 @@ impl Wanted for Targets<'_> {
 }
 
 struct Work<'a> {
-    processes: &'a [Arc<Inner>],
+    processes: &'a [Arc<ProcessInner>],
     targets: Targets<'a>,
     /// Who was signalled that is not in one of the groups.
     beyond: HashSet<Pid>,
@@ -129,12 +126,12 @@ impl Work<'_> {
         let groups = self.signal_groups(by, TERM);
         let mut sight = self.look(&groups, TERM);
         for process in self.processes {
-            if process.life.wait(deadline).is_none() {
+            if process.exit.wait(deadline).is_none() {
                 return false;
             }
         }
         loop {
-            if !self.wait_for_end(&sight, deadline) {
+            if !self.wait_for_end(&sight.found, deadline) {
                 return false;
             }
             if sight.is_still_all() {
@@ -154,14 +151,22 @@ impl Work<'_> {
         let stuck = self
             .processes
             .iter()
-            .filter(|process| process.life.wait(deadline).is_none())
+            .filter(|process| process.exit.wait(deadline).is_none())
             .count();
         // One look without a find is enough where there was nothing to find. Where there was, another one makes sure
         // that it had not just then become a new process with a lower number, unless none was made since.
         let mut looks = 1;
+        // What was killed and has not ended. The next look may not find it: an exiting process shows no environment.
+        let mut dying: Vec<Found> = Vec::new();
         loop {
-            let sight = self.look(&groups, KILL);
-            if sight.found.is_empty() && !self.groups_have_members() {
+            let mut sight = self.look(&groups, KILL);
+            // A pid is in use for as long as its process has not ended.
+            dying.retain(|one| !one.has_ended());
+            sight
+                .found
+                .retain(|one| dying.iter().all(|other| other.pid != one.pid));
+            dying.append(&mut sight.found);
+            if dying.is_empty() && !self.groups_have_members() {
                 looks -= 1;
                 if looks == 0 || deadline.passed() {
                     return stuck;
@@ -169,10 +174,10 @@ impl Work<'_> {
                 continue;
             }
             if deadline.passed() {
-                return sight.found.len().max(stuck);
+                return dying.len().max(stuck);
             }
             looks = 2;
-            let ended = self.wait_for_end(&sight, Deadline::after(ROUND).min(deadline));
+            let ended = self.wait_for_end(&dying, Deadline::after(ROUND).min(deadline));
             if ended && sight.is_still_all() {
                 return stuck;
             }
@@ -189,7 +194,7 @@ impl Work<'_> {
                     // A stopped process would not see it.
                     process.ask_to_end(by, CONT);
                 }
-            } else if process.group.tell_rest(signal) {
+            } else if process.group.kill_survivors(signal) {
                 groups.insert(process.pid);
             }
         }
@@ -232,12 +237,12 @@ impl Work<'_> {
 
     /// Waits until all of them have ended, or the deadline, which it says by false. Members of groups that cannot be
     /// looked for give no sign; they are looked at again after a while.
-    fn wait_for_end(&self, sight: &Sight, deadline: Deadline) -> bool {
-        if sight.found.is_empty() && self.groups_have_members() {
+    fn wait_for_end(&self, found: &[Found], deadline: Deadline) -> bool {
+        if found.is_empty() && self.groups_have_members() {
             let _ = poll(&mut [], deadline.min(Deadline::after(ROUND)).left());
             return !deadline.passed();
         }
-        sweep::wait_for_end(&sight.found, deadline)
+        sweep::wait_for_end(found, deadline)
     }
 }
 

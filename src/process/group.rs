@@ -17,6 +17,7 @@ use crate::sys::child::{Pid, signal_group};
 use crate::sys::descriptor::poll;
 use crate::sys::pidfd::{PidFd, signals_groups};
 use crate::sys::signal::{CONT, KILL};
+use crate::sys::spawn::Spawned;
 use crate::time::Deadline;
 
 #[derive(Debug)]
@@ -28,50 +29,44 @@ pub(crate) struct Group {
 
 impl Group {
     /// The group of a leader that was just spawned and is not reaped.
-    pub(super) fn new(leader: Pid) -> Self {
-        // Without a descriptor the group is signalled by its number, as on older kernels.
-        let descriptor = match signals_groups() {
-            true => PidFd::open(leader).ok().map(Arc::new),
-            false => None,
-        };
+    pub(super) fn new(leader: Spawned) -> Self {
         Group {
-            number: leader,
-            descriptor: Mutex::new(descriptor),
+            number: leader.pid,
+            descriptor: Mutex::new(leader.pidfd.map(Arc::new)),
         }
     }
 
-    /// The descriptor of the leader, if there is one.
+    /// The pidfd of the leader, if there is one.
     pub(super) fn leader(&self) -> Option<Arc<PidFd>> {
         self.descriptor.lock().clone()
     }
 
     /// Signals the group. The caller knows that the leader is not reaped.
-    pub(super) fn signal_pinned(&self, signal: i32) -> io::Result<()> {
-        self.signal_certain(signal)
+    pub(super) fn kill_unreaped(&self, signal: i32) -> io::Result<()> {
+        self.kill_by_pidfd(signal)
             .unwrap_or_else(|| signal_group(self.number, signal))
     }
 
     /// Signals what is left of the group, if that can be done for certain; `None` if it cannot.
-    pub(super) fn signal_certain(&self, signal: i32) -> Option<io::Result<()>> {
+    pub(super) fn kill_by_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
         let descriptor = self.descriptor.lock();
-        descriptor
-            .as_ref()
-            .map(|descriptor| descriptor.signal_group(signal))
+        let leader = descriptor.as_ref().filter(|_| signals_groups());
+        leader.map(|leader| leader.signal_group(signal))
     }
 
     /// Signals what the leader left behind in the group. False if there is nothing, or it is not certain.
-    pub(super) fn tell_rest(&self, signal: i32) -> bool {
-        let told = self.signal_certain(signal).is_some_and(|sent| sent.is_ok());
-        if told && signal != KILL {
-            // A stopped process would not see it.
-            self.signal_certain(CONT);
+    pub(super) fn kill_survivors(&self, signal: i32) -> bool {
+        let sent = self.kill_by_pidfd(signal).is_some_and(|sent| sent.is_ok());
+        if sent && signal != KILL {
+            // A stopped process would not act upon it.
+            self.kill_by_pidfd(CONT);
         }
-        told
+        sent
     }
 
     /// Whether there are members, and they are certain to be ours. Zombies that nobody reaps count.
     pub(super) fn has_members(&self) -> bool {
-        self.signal_certain(0).is_some_and(|sent| sent.is_ok())
+        self.kill_by_pidfd(0).is_some_and(|sent| sent.is_ok())
     }
 
     /// Gives the descriptor back, unless there are members; then it is false.

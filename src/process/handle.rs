@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Follow, Inner, Stream, terminate};
+use super::{Follow, ProcessInner, Stream, terminate};
 use crate::error::Error;
 use crate::id::Id;
 use crate::output::{Chunk, MAX_CHARACTER_BYTES, Notify, ReadOptions, Snapshot};
@@ -17,25 +17,25 @@ use crate::status::{EndedBy, Status, Stopped};
 ///
 /// Every method fails with [`Error::Forked`] in a forked copy of the host.
 #[derive(Debug, Clone)]
-pub struct Process(Arc<Inner>, Source);
+pub struct Process(Arc<ProcessInner>, Origin);
 
-/// How the handle was come by.
+/// How the handle was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// By the start itself, or by looking for it.
+pub(crate) enum Origin {
+    /// By the start itself, or by a look-up.
     Own,
     /// By a start of a key that had been started before.
     Attached,
 }
 
 impl Process {
-    pub(crate) fn new(inner: Arc<Inner>, origin: Source) -> Self {
+    pub(crate) fn new(inner: Arc<ProcessInner>, origin: Origin) -> Self {
         Process(inner, origin)
     }
 
     /// Whether the start that gave this handle found its key started before, and started nothing.
     pub fn is_attached(&self) -> bool {
-        self.1 == Source::Attached
+        self.1 == Origin::Attached
     }
 
     /// Its id.
@@ -98,13 +98,8 @@ impl Process {
             );
             return Err(Error::invalid("buffer", reason));
         }
-        self.0.check_stand_in();
-        let lookout = |resumed| self.0.lookout(stream, resumed);
-        let (chunk, resumed) = output.read(cursor, buffer, options, timeout.into(), lookout);
-        if resumed {
-            self.0.resume_reading();
-        }
-        Ok(chunk)
+        let resume = || self.0.resume_reading();
+        Ok(output.read(cursor, buffer, options, timeout.into(), resume))
     }
 
     /// A stream as an ordinary [`Read`](std::io::Read), from its beginning to the end of the process.
@@ -115,7 +110,6 @@ impl Process {
     /// The bounded text of a stream, as it is at this moment. Does not block.
     pub fn output(&self, stream: Stream) -> Result<Snapshot, Error> {
         self.0.check_host()?;
-        self.0.check_stand_in();
         Ok(self.0.output(stream)?.snapshot(self.0.max_line_bytes))
     }
 

@@ -1,35 +1,60 @@
-//! What can only be seen from inside: a process without a manager, whose threads the tests are.
+//! What can only be seen from inside: a process without a manager.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::sync::atomic::AtomicU8;
 use std::time::SystemTime;
 
 use super::*;
 use crate::config::{Config, StartMethod};
-use crate::cookie::{Host, Origin};
+use crate::cookie::{Host, Origin as CookieOrigin};
 use crate::environment::Base;
-use crate::output::{Notify, ReadOptions, ReadState};
-use crate::reader::tests::{PATIENCE, while_asleep};
-use crate::spawn::{Description, Pipes, Prepared, spawn};
-use crate::sys::descriptor::set_nonblocking;
+use crate::output::{Notify, ReadOptions, ReadState, Sizes};
+use crate::spawn::{OutputPipes, SpawnSpec, spawn};
 use crate::sys::pidfd::PidFd;
 use crate::sys::texts::Texts;
 
-struct Nobody;
+const PATIENCE: Duration = Duration::from_secs(30);
 
-impl Observer for Nobody {
-    fn ended(&self, _: Id, _: &About) {}
-    fn output_closed(&self, _: Id, _: &About) {}
-    fn done(&self, _: Id, _: &About) {}
-    fn stopped(&self, _: Id, _: &About) {}
-    fn is_awaited(&self, _: &About) -> bool {
-        false
+/// Panics in the report of this name.
+struct Panics(Option<&'static str>, Arc<AtomicU8>);
+
+impl Panics {
+    fn report(&self, name: &str) {
+        if self.0 == Some(name) {
+            std::panic::resume_unwind(Box::new(()));
+        }
     }
 }
 
-/// A process without a manager, which nobody attends yet.
-fn unattended(pool: &Arc<Pool>, command: &str) -> (Arc<Inner>, Crew, Vec<OwnedFd>) {
-    let origin = Origin {
+impl Observer for Panics {
+    fn ended(&self, _: Id, _: &About) {
+        self.report("ended");
+    }
+    fn output_closed(&self, _: Id, _: &About) {
+        self.report("output closed");
+    }
+    fn done(&self, _: Id, _: &About) {
+        self.report("done");
+    }
+    fn stopped(&self, _: Id, _: &About) {}
+    fn warn(&self, _: &str) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn start(threads: &Arc<Threads>, command: &str) -> Arc<ProcessInner> {
+    let (process, works) = prepare(threads, command, Panics(None, Arc::default()));
+    works.begin();
+    process
+}
+
+/// A process whose threads have not begun.
+fn prepare(
+    threads: &Arc<Threads>,
+    command: &str,
+    observer: Panics,
+) -> (Arc<ProcessInner>, work::Works) {
+    let origin = CookieOrigin {
         instance: Id::random(),
         host: Host::own(),
     };
@@ -40,17 +65,21 @@ fn unattended(pool: &Arc<Pool>, command: &str) -> (Arc<Inner>, Crew, Vec<OwnedFd
     for argument in ["/bin/sh", "-c", command] {
         arguments.push(&[argument.as_bytes()]);
     }
-    let description = Description {
+    let spec = SpawnSpec {
         program: OsStr::new("/bin/sh"),
         arguments,
         directory: None,
         environment: base.block(&config, &[], None, id),
         method: StartMethod::Automatic,
-        prepared: &Prepared::default(),
     };
-    let crew = Crew::gather(pool).expect("threads");
-    let pipes = Pipes::new(false).expect("a pipe");
-    let pid = spawn(&description, &pipes).expect("a shell");
+    let (pipes, readers) = OutputPipes::new(false).expect("a pipe");
+    let sizes = Sizes {
+        head: 100,
+        tail: 100,
+        lossless: false,
+    };
+    let preparation = Preparation::new(threads, readers, sizes).expect("threads");
+    let leader = spawn(&spec, &pipes).expect("a shell");
     let about = About {
         command: command.into(),
         directory: "/".into(),
@@ -63,152 +92,99 @@ fn unattended(pool: &Arc<Pool>, command: &str) -> (Arc<Inner>, Crew, Vec<OwnedFd
         sequence: 1,
     };
     let settings = Settings {
-        sizes: Sizes {
-            head: 100,
-            tail: 100,
-            lossless: false,
-        },
         max_line_bytes: 0,
         stop_grace: Duration::ZERO,
-        pool: Arc::clone(pool),
-        observer: Box::new(Nobody),
+        threads: Arc::clone(threads),
+        observer: Box::new(observer),
+        slot: None,
     };
-    let process = Inner::new(id, pid, 1, about, settings);
-    (process, crew, pipes.into_readers())
+    ProcessInner::new(id, leader, preparation, about, settings)
 }
 
-/// Gives up an output in the midst of reading it.
-struct GivesUp(Arc<Inner>);
+/// Detaches an output in the midst of reading it.
+struct Detaches(Arc<ProcessInner>);
 
-impl Notify for GivesUp {
+impl Notify for Detaches {
     fn who(&self) -> u64 {
         1
     }
 
     fn notify(&self) {
-        self.0.abandon_output();
+        self.0.detach_output();
     }
 }
 
-/// The job is not there to be called then, and finds the order itself before it waits again.
+/// The reader's work is not there to be called then. Its poller stays woken until it waits again.
 #[test]
 fn an_order_that_comes_while_the_reader_reads_is_followed() {
-    let pool = Pool::new(|| ()).expect("descriptors");
-    let (process, crew, readers) = unattended(&pool, "sleep 0.01; echo line; exec sleep 600");
-    process.attend(crew, readers);
+    let threads = Threads::new().expect("descriptors");
+    let process = start(&threads, "sleep 0.01; echo line; exec sleep 600");
     let output = &process.outputs[0];
-    output.watch(0, Arc::new(GivesUp(Arc::clone(&process))));
-    // Without looking out, which would bring the bytes itself.
-    let deadline = Deadline::after(Duration::from_secs(30));
-    let (chunk, _) = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, |_| None);
+    output.watch(0, Arc::new(Detaches(Arc::clone(&process))));
+    let deadline = Deadline::after(PATIENCE);
+    let chunk = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, || ());
     assert_eq!(chunk.state, ReadState::Eof);
     assert!(process.ask_to_end(EndedBy::Close, KILL));
-    assert!(process.life.wait(deadline).is_some());
-    assert!(pool.close(deadline));
+    assert!(process.exit.wait(deadline).is_some());
+    assert!(threads.close(deadline));
 }
 
-/// A caller that waits for bytes gets in front of the threads, and they hear of what it leaves. The end of a long write is what
-/// it leaves, since the kept bytes take memory as they come.
-#[test]
-fn bytes_call_the_reader_if_no_caller_has_taken_them() {
-    let pool = Pool::new(|| ()).expect("descriptors");
-    let (process, crew, _) = unattended(&pool, "exec sleep 600");
-    let read = crew.reader.call().clone();
-    let (pipe, mut writer) = std::io::pipe().expect("a pipe");
-    set_nonblocking(pipe.as_fd()).expect("it is open");
-    let output = Arc::clone(&process.outputs[0]);
-    let source = reader::Source::new(pipe.into(), output, read.entry().clone());
-    let source = Arc::new(source);
-    {
-        let mut desk = process.desk.lock();
-        desk.sources = vec![Arc::downgrade(&source)];
-        desk.read = Some(read.clone());
-        assert!(desk.listen());
-    }
-    let (tell, told) = crossbeam_channel::bounded(1);
-    crew.reader
-        .stand_by(move |_| tell.send(()).expect("it is awaited"));
+/// Panics when it is notified.
+struct Breaks;
 
-    let handle = Process::new(Arc::clone(&process), Source::Own);
-    let mut cursor = 0;
-    let mut read_next = |bytes: &[u8]| {
-        let options = ReadOptions::default();
-        let timeout = Some(PATIENCE);
-        let read = || handle.read(Stream::Stdout, cursor, &mut [0; 4096], timeout, options);
-        let chunk = while_asleep(read, || writer.write_all(bytes).expect("room"));
-        cursor = chunk.expect("it is there").cursor;
-        cursor
-    };
-    // A thread that was woken takes a while to call: often enough, so that it would be seen.
-    for round in 1..=50 {
-        assert_eq!(read_next(b"1"), round);
-        assert!(told.is_empty(), "called in round {round}");
+impl Notify for Breaks {
+    fn who(&self) -> u64 {
+        1
     }
-    assert!(read_next(&[0; 60_000]) < 60_050);
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(()));
-    assert!(process.ask_to_end(EndedBy::Close, KILL));
-    drop(crew.reaper);
+
+    fn notify(&self) {
+        std::panic::resume_unwind(Box::new(()));
+    }
+}
+
+/// The process is not left without a thread that reads; its waiters and followers are woken.
+#[test]
+fn a_panic_of_the_reader_ends_its_process() {
+    let threads = Threads::new().expect("descriptors");
+    let warnings = Arc::<AtomicU8>::default();
+    let command = "echo line; exec sleep 600";
+    let (process, works) = prepare(&threads, command, Panics(None, Arc::clone(&warnings)));
+    let output = &process.outputs[0];
+    output.watch(0, Arc::new(Breaks));
+    works.begin();
     let deadline = Deadline::after(PATIENCE);
-    assert!(process.wait(deadline).is_some());
-    assert!(pool.close(deadline));
+    let options = ReadOptions::default();
+    let chunk = output.read(100, &mut [0; 8], options, deadline, || ());
+    assert_eq!(chunk.state, ReadState::Eof);
+    let end = process.wait(deadline).expect("it is killed");
+    assert!(matches!(end.state, State::Signaled { signal: KILL, .. }));
+    assert!(threads.close(deadline));
+    assert_eq!(warnings.load(Ordering::Relaxed), 1);
 }
 
-/// A caller that waits finds the end of the output while the reader is at work, and has looked before it. The reader
-/// waits to be called after that, and must be.
+/// A defect of what is told of an end reaches neither the threads nor those that wait for it.
 #[test]
-fn an_end_that_somebody_else_finds_is_not_missed() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let gate = directory.path().join("gate");
-    let command = format!(
-        "while [ ! -e {} ]; do sleep 0.01; done; exec >&- 2>&-; exec sleep 600",
-        gate.display()
-    );
-    let pool = Pool::new(|| ()).expect("descriptors");
-    let (process, crew, readers) = unattended(&pool, &command);
-    let Crew { reader, reaper } = crew;
-    let (read, reap) = (reader.call().clone(), reaper.call().clone());
-    let source = readers.into_iter().next().expect("a pipe");
-    let output = Arc::clone(&process.outputs[0]);
-    let source = Arc::new(reader::Source::new(source, output, read.entry().clone()));
-    {
-        let mut desk = process.desk.lock();
-        desk.sources = vec![Arc::downgrade(&source)];
-        (desk.read, desk.reap) = (Some(read), Some(reap));
+fn a_panic_of_the_observer_holds_up_no_caller() {
+    let threads = Threads::new().expect("descriptors");
+    let deadline = Deadline::after(PATIENCE);
+    for report in ["ended", "output closed", "done"] {
+        let observer = Panics(Some(report), Arc::default());
+        let (process, works) = prepare(&threads, "echo line; exit 3", observer);
+        works.begin();
+        let end = process.exit.wait(deadline).expect("it ends");
+        assert_eq!(end.state, State::Exited(3), "{report}");
+        assert!(process.is_done(), "{report}");
+        assert_eq!(process.outputs[0].snapshot(0).text, "line\n", "{report}");
     }
-    reaper.stand_by(|_| ());
-
-    // We are the reader.
-    let sources = std::slice::from_ref(&source);
-    let mut reading = Reading::new(&process, sources);
-    assert!(!reading.read(false));
-    let deadline = Deadline::after(Duration::from_secs(30));
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| process.wait(deadline));
-        std::fs::write(&gate, "").expect("room");
-        // The waiter has no more use for it then.
-        while !(source.has_ended() && Arc::strong_count(&source) == 2) {
-            assert!(!deadline.passed() && !waiter.is_finished());
-            std::thread::yield_now();
-        }
-        assert!(reading.rest(reader).is_none());
-        while process.output_open() && !deadline.passed() {
-            std::thread::yield_now();
-        }
-        let is_open = process.output_open();
-        assert!(process.ask_to_end(EndedBy::Close, KILL));
-        assert!(waiter.join().expect("no panic").is_some());
-        assert!(!is_open, "nobody called the reader");
-    });
-    assert!(pool.close(deadline));
+    assert!(threads.close(deadline));
 }
 
 /// The limit and the end may come at the same time. What a process has left behind is free to go on after its end.
 #[test]
 fn a_limit_after_the_end_is_none() {
-    let pool = Pool::new(|| ()).expect("descriptors");
+    let threads = Threads::new().expect("descriptors");
     let command = "sleep 600 >/dev/null 2>&1 & echo $!";
-    let (process, crew, readers) = unattended(&pool, command);
-    process.attend(crew, readers);
+    let process = start(&threads, command);
     let deadline = Deadline::after(Duration::from_secs(30));
     assert!(process.wait(deadline).is_some());
     let survivor: Pid = {
@@ -217,7 +193,7 @@ fn a_limit_after_the_end_is_none() {
     };
     process.reach_limit();
     // Whatever that has begun is over then.
-    assert!(pool.close(deadline));
+    assert!(threads.close(deadline));
     let stat = std::fs::read_to_string(format!("/proc/{survivor}/stat")).unwrap_or_default();
     let lives = stat.contains(") ") && !stat.contains(") Z ") && !stat.contains(") X ");
     let _ = PidFd::open(survivor).and_then(|survivor| survivor.signal(KILL));

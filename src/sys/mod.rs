@@ -6,13 +6,13 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
-pub(crate) mod clean;
 pub(crate) mod descriptor;
 pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod poller;
-pub(crate) mod posix_spawn;
 pub(crate) mod signal;
+pub(crate) mod spawn;
+pub(crate) mod terminal;
 pub(crate) mod texts;
 pub(crate) mod user;
 
@@ -60,11 +60,6 @@ pub(crate) fn failure(number: i32) -> Failure {
 /// "No such file or directory".
 pub(crate) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
-}
-
-/// "Not a directory".
-pub(crate) fn not_a_directory() -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOTDIR)
 }
 
 /// "Connection timed out", which also stands for time that ran out elsewhere.

@@ -1,8 +1,11 @@
 //! What may be done with a path, asked of the kernel and not worked out from mode bits.
 
 use std::ffi::CString;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::check;
@@ -13,4 +16,17 @@ pub(crate) fn executable(path: &Path) -> io::Result<()> {
     // SAFETY: the path is a NUL-terminated text that lives to the end of the call.
     check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) })?;
     Ok(())
+}
+
+/// A descriptor of a directory by which a child can enter it. To open it needs no right to the directory itself.
+pub(crate) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags);
+    options.open(path).map(OwnedFd::from)
+}
+
+/// `/dev/null` for a child's standard input.
+pub(crate) fn open_null() -> io::Result<OwnedFd> {
+    File::open("/dev/null").map(OwnedFd::from)
 }

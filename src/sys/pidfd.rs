@@ -1,66 +1,141 @@
-//! A process by a descriptor: a signal through it reaches that process or nobody, however its pid is reused.
+//! A process by a descriptor: a signal through it reaches that process or none, however its pid is reused.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::child::Pid;
-use super::descriptor::above_standard;
+use super::descriptor::{PollFd, above_standard, poll};
+use super::{Failure, check};
 
-/// A process that may end at any time; readable in a poll once it has ended.
+/// A process that may end at any time.
 #[derive(Debug)]
-pub(crate) struct PidFd(OwnedFd);
+pub(crate) enum PidFd {
+    /// Readable in a poll once the process has ended.
+    Pollable(OwnedFd),
+    /// The directory of the process in `/proc`, where `pidfd_open` is missing or refused by a filter. It serves for signals, and
+    /// shows the end of the process only when it is looked at.
+    Directory(OwnedFd),
+}
+
+impl From<OwnedFd> for PidFd {
+    /// From a descriptor that the kernel has given for a pidfd.
+    fn from(fd: OwnedFd) -> Self {
+        PidFd::Pollable(fd)
+    }
+}
 
 impl PidFd {
     /// The process that has this pid now.
     pub(crate) fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: pidfd_open takes two numbers and touches no memory of ours.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = i32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-        super::check(fd)?;
-        // SAFETY: the kernel made the descriptor just now (close-on-exec) and nothing else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(PidFd(above_standard(fd)?))
+        match i32::try_from(fd) {
+            Ok(-1) => {}
+            Ok(fd) => {
+                // SAFETY: the kernel made the descriptor just now (close-on-exec) and nothing else owns it.
+                let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+                return Ok(PidFd::Pollable(above_standard(fd)?));
+            }
+            Err(_) => return Err(io::Error::from_raw_os_error(libc::EBADF)),
+        }
+        let error = io::Error::last_os_error();
+        let is_missing = matches!(
+            error.raw_os_error(),
+            Some(libc::ENOSYS | libc::EPERM | libc::EACCES)
+        );
+        if !is_missing {
+            return Err(error);
+        }
+        let directory = fs::File::open(format!("/proc/{pid}")).map_err(|found| {
+            // "No such directory" means here that there is no such process.
+            match found.kind() {
+                io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::ESRCH),
+                _ => found,
+            }
+        })?;
+        Ok(PidFd::Directory(above_standard(directory.into())?))
     }
 
-    /// Sends a signal to the process, or fails with `ESRCH` when it is gone.
+    /// The descriptor, if it can be waited for.
+    pub(crate) fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            PidFd::Pollable(fd) => Some(fd.as_fd()),
+            PidFd::Directory(_) => None,
+        }
+    }
+
+    /// Whether the process has ended. A zombie has.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            PidFd::Pollable(fd) => {
+                let mut set = [PollFd::readable(fd.as_fd())];
+                poll(&mut set, Some(Duration::ZERO)).is_ok() && set[0].has_input()
+            }
+            PidFd::Directory(directory) => has_ended(directory.as_fd()),
+        }
+    }
+
+    /// Sends a signal to the process. ESRCH: it is gone.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
         self.send(signal, 0)
     }
-}
 
-impl PidFd {
-    /// Sends a signal to each member of the group that the process leads or led, or fails with `ESRCH` when there is none.
-    /// Needs [`signals_groups`].
+    /// Sends a signal to each member of the group that the process leads or led. ESRCH: there is none. Needs
+    /// [`signals_groups`].
     pub(crate) fn signal_group(&self, signal: i32) -> io::Result<()> {
         self.send(signal, SIGNAL_PROCESS_GROUP)
     }
 
     fn send(&self, signal: i32, flags: libc::c_uint) -> io::Result<()> {
+        let (PidFd::Pollable(fd) | PidFd::Directory(fd)) = self;
         // SAFETY: pidfd_send_signal reads nothing through a null siginfo and takes numbers otherwise.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
+                fd.as_raw_fd(),
                 signal,
                 ptr::null::<libc::siginfo_t>(),
                 flags,
             )
         };
-        if result == -1 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
+        check(if result == -1 { -1 } else { 0 }).map(drop)
+    }
+}
+
+/// Whether the process of this directory in `/proc` has ended. A directory of a process that is gone has no files; ESRCH and
+/// ENOENT say that, and any other error says nothing.
+fn has_ended(directory: BorrowedFd<'_>) -> bool {
+    // SAFETY: the path ends with a NUL, and the descriptor is open.
+    let file = check(unsafe {
+        libc::openat(
+            directory.as_raw_fd(),
+            c"stat".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    });
+    let read = file.and_then(|file| {
+        // SAFETY: the descriptor was made just now and nothing else owns it.
+        io::read_to_string(fs::File::from(unsafe { OwnedFd::from_raw_fd(file) }))
+    });
+    match read {
+        // The name, in parentheses, may hold anything. Behind it stands the state.
+        Ok(line) => {
+            let state = line.rsplit_once(") ").map_or("", |(_, fields)| fields);
+            state.starts_with(['Z', 'X'])
         }
+        Err(error) => matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENOENT)),
     }
 }
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of Linux 6.9.
 const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
-/// Whether the kernel can signal a group through a descriptor (Linux 6.9). Asked with a signal that is none, until there
-/// is an answer, which there is not while no descriptor can be had.
+/// Whether the kernel can signal a group through a pidfd (Linux 6.9). Asked with signal 0, until there is an answer, which there
+/// is not while descriptors are short.
 pub(crate) fn signals_groups() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     if let Some(known) = KNOWN.get() {
@@ -69,20 +144,14 @@ pub(crate) fn signals_groups() -> bool {
     let own = Pid::try_from(std::process::id()).map_err(io::Error::other);
     let answer = match own.and_then(PidFd::open) {
         Ok(own) => {
-            // An older kernel refuses the flag. A host that leads no group has nobody there, which is an answer.
+            // An older kernel refuses the flag. A host that leads no group gets ESRCH, which is an answer.
             let sent = own.signal_group(0);
             sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
         }
         Err(error) => match error.raw_os_error().map(super::failure) {
-            Some(super::Failure::Other) => false,
+            Some(Failure::Other) => false,
             _ => return false,
         },
     };
     *KNOWN.get_or_init(|| answer)
-}
-
-impl AsFd for PidFd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }

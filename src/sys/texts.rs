@@ -59,11 +59,6 @@ impl<'a> Pointers<'a> {
     pub(super) fn as_ptr(&self) -> *const *const c_char {
         self.0.as_ptr()
     }
-
-    /// The pointers themselves, for whoever keeps the texts.
-    pub(super) fn into_inner(self) -> Vec<*const c_char> {
-        self.0
-    }
 }
 
 #[cfg(test)]
@@ -79,7 +74,7 @@ mod tests {
         texts.push(&[b"last"]);
         let all: Vec<_> = texts.iter().collect();
         assert_eq!(all, [b"A=b".as_slice(), b"", b"last"]);
-        let pointers = Pointers::new(&[&texts, &Texts::default(), &texts]).into_inner();
+        let pointers = Pointers::new(&[&texts, &Texts::default(), &texts]).0;
         assert_eq!(pointers.len(), 7);
         assert!(pointers[6].is_null());
         assert_eq!(pointers[..3], pointers[3..6]);

@@ -6,6 +6,8 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -152,4 +154,68 @@ fn stat_fields(pid: u32) -> Option<Vec<String>> {
     // The name stands in parentheses and may have any of them in it.
     let (_, fields) = line.rsplit_once(") ")?;
     Some(fields.split_whitespace().map(String::from).collect())
+}
+
+/// Files by which a test and a command tell each other how far they are, without asking the library.
+pub(crate) struct Signs(tempfile::TempDir);
+
+impl Signs {
+    pub(crate) fn new() -> Self {
+        Signs(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A command that waits for a sign.
+    pub(crate) fn awaited(&self, name: &str) -> String {
+        format!(
+            "while [ ! -e {} ]; do sleep 0.01; done",
+            self.path(name).display()
+        )
+    }
+
+    /// A command that gives one.
+    pub(crate) fn given(&self, name: &str) -> String {
+        format!(": > {}", self.path(name).display())
+    }
+
+    pub(crate) fn give(&self, name: &str) {
+        fs::write(self.path(name), "").expect("room");
+    }
+
+    pub(crate) fn wait_for(&self, name: &str) {
+        eventually(name, || self.path(name).exists());
+    }
+}
+
+/// The directory of the calling thread in `/proc`.
+pub(crate) fn thread_path() -> PathBuf {
+    Path::new("/proc").join(fs::read_link("/proc/thread-self").expect("a thread"))
+}
+
+/// Waits until the thread sleeps, which it does in one place only.
+pub(crate) fn asleep(thread: &Path) {
+    eventually("the thread sleeps", || {
+        let stat = fs::read_to_string(thread.join("stat")).expect("the thread lives");
+        stat.contains(") S ")
+    });
+}
+
+/// Lets `meanwhile` run once another thread is asleep in `call`, in which it sleeps in one place only.
+pub(crate) fn while_asleep<T: Send>(
+    call: impl FnOnce() -> T + Send,
+    meanwhile: impl FnOnce(),
+) -> T {
+    thread::scope(|scope| {
+        let (tell, told) = mpsc::channel();
+        let caller = scope.spawn(move || {
+            tell.send(thread_path()).expect("it is awaited");
+            call()
+        });
+        asleep(&told.recv().expect("it is sent"));
+        meanwhile();
+        caller.join().expect("the thread did not panic")
+    })
 }

@@ -16,8 +16,9 @@
 /* What can be known of an end in a host. */
 enum knowledge { KNOWN, LOST, EITHER };
 
-static const int32_t METHODS[] = {MGR_START_POSIX_SPAWN, MGR_START_STD, MGR_START_AUTOMATIC};
-#define METHOD_COUNT 3
+/* MGR_START_STD cleans nothing, so it promises nothing in a host with habits. */
+static const int32_t METHODS[] = {MGR_START_AUTOMATIC};
+#define METHOD_COUNT 1
 
 static inline mgr_t open_with(int32_t method)
 {
@@ -116,7 +117,7 @@ static inline void check_clean(mgr_t manager)
     wait_for(manager, id);
     read_output(manager, id, text, sizeof text);
     EQUAL(0, status_field(text, "SigBlk:\t"));
-    EQUAL(0, status_field(text, "SigIgn:\t") & 0x7fffffff);
+    EQUAL(0, status_field(text, "SigIgn:\t"));
 
     id = start_program(manager, "ls", "/proc/self/fd");
     wait_for(manager, id);

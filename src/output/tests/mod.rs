@@ -98,7 +98,7 @@ fn write(output: &Output, bytes: &[u8]) {
 
 /// An output to which these bytes have been written.
 fn output_of(bytes: &[u8], head: usize, tail: usize) -> Output {
-    let output = Output::new(sizes(head, tail));
+    let output = Output::new(sizes(head, tail), Vec::new());
     write(&output, bytes);
     output
 }
@@ -128,7 +128,7 @@ fn peek(
     options: ReadOptions,
 ) -> (Vec<u8>, u64, u64, ReadState) {
     let mut buffer = vec![0; capacity];
-    let (chunk, _) = output.read(cursor, &mut buffer, options, now(), |_| None);
+    let chunk = output.read(cursor, &mut buffer, options, now(), || ());
     buffer.truncate(chunk.length);
     (buffer, chunk.cursor, chunk.lost, chunk.state)
 }

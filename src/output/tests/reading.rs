@@ -1,75 +1,76 @@
 //! Reading: chunks and `lost` together are the whole stream, and every waiting caller is woken.
 
-use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{Lookout, Output, ReadOptions, ReadState, Sighting, Sizes};
+use super::super::{Output, ReadOptions, ReadState, Sink, Sizes};
 use super::*;
 use crate::time::Deadline;
 
-/// Reports bytes, but only when it is released.
-struct Late {
-    seen: std::sync::Barrier,
-    let_go: std::sync::Barrier,
-}
-
-impl Lookout for Late {
-    fn wait(&self, _: Deadline) -> Sighting {
-        self.seen.wait();
-        self.let_go.wait();
-        Sighting::Bytes
-    }
-
-    fn read(&self, pieces: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        Ok(scatter(pieces, b"too late"))
-    }
-
-    fn has_more(&self) -> bool {
-        false
-    }
-
-    fn raise(&self) {}
-}
-
-/// A survivor may write while its output is being detached. A caller has received the end, so no byte
-/// may follow.
+/// A survivor may write while its output is detached. A follower has been told of the end, so nothing may follow.
 #[test]
-fn no_byte_follows_the_end() {
-    let output = Output::new(Sizes {
-        head: 100,
-        tail: 100,
-        lossless: false,
-    });
-    let late = Arc::new(Late {
-        seen: std::sync::Barrier::new(2),
-        let_go: std::sync::Barrier::new(2),
-    });
-    let read = |lookout: Option<Arc<dyn Lookout>>| {
-        let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(TIMEOUT), |_| lookout);
-        (chunk.length, chunk.state)
-    };
-    thread::scope(|scope| {
-        let lookout: Arc<dyn Lookout> = Arc::clone(&late) as _;
-        let reader = scope.spawn(move || read(Some(lookout)));
-        late.seen.wait();
-        assert!(output.close());
-        assert_eq!(read(None), (0, ReadState::Eof));
-        late.let_go.wait();
-        assert_eq!(reader.join().expect("no panic"), (0, ReadState::Eof));
-    });
+fn no_bytes_come_after_the_end() {
+    let output = Output::new(sizes(100, 100), Vec::new());
+    assert!(output.close());
     let filled = output.fill(true, |pieces| Ok(scatter(pieces, b"too late")));
     assert_eq!(filled.ok(), Some(Filled::Bytes(0)));
-    assert_eq!(read(None), (0, ReadState::Eof));
+    assert_eq!(peek(&output, 0, 10, RAW), (vec![], 0, 0, ReadState::Eof));
     assert_eq!(output.total(), 0);
 }
 
-/// Reads a stream from its beginning and compares each chunk with what was written.
+/// Keeps all that it gets.
+#[derive(Debug)]
+struct Collector(Arc<Mutex<Vec<u8>>>);
+
+impl Sink for Collector {
+    fn push(&mut self, bytes: &[u8]) {
+        assert!(!bytes.is_empty());
+        self.0.lock().extend_from_slice(bytes);
+    }
+}
+
+/// Also those that the store only counts, and those that replace its whole ring.
+#[test]
+fn each_sink_gets_every_byte_in_order() {
+    let stream = &NOISE[..300_000];
+    for (head, tail, lossless) in [
+        (0, 0, false),
+        (10, 0, false),
+        (100, 64, false),
+        (7, 16 << 10, false),
+        (9, 5, true),
+    ] {
+        let collected: [Arc<Mutex<Vec<u8>>>; 2] = Default::default();
+        let sinks = collected
+            .iter()
+            .map(|all| Box::new(Collector(Arc::clone(all))) as _);
+        let output = Output::new(
+            Sizes {
+                head,
+                tail,
+                lossless,
+            },
+            sinks.collect(),
+        );
+        let mut done = 0;
+        while done < stream.len() {
+            let next = stream.len().min(done + 40_000);
+            match output.fill(lossless, |pieces| Ok(scatter(pieces, &stream[done..next]))) {
+                Ok(Filled::Bytes(count)) => done += count,
+                other => panic!("{other:?}"),
+            }
+            assert!(collected.iter().all(|all| all.lock()[..] == stream[..done]));
+        }
+    }
+}
+
+/// Reads a stream from its beginning, and compares each chunk with what was written.
 struct Follower<'a> {
     cursor: u64,
     options: ReadOptions,
@@ -169,7 +170,7 @@ proptest! {
         lossless in any::<bool>(),
         turns in vec((0..64_usize, 0..2_usize, 4..40_usize), 0..60),
     ) {
-        let output = Output::new(Sizes { head, tail, lossless });
+        let output = Output::new(Sizes { head, tail, lossless }, Vec::new());
         let characters = characters(&stream);
         let mut followers = [RAW, WHOLE].map(|options| Follower::new(&stream, &characters, options));
         let mut total = 0;
@@ -210,7 +211,7 @@ proptest! {
         turns in vec((0..500_usize, 4..200_usize), 0..60),
         whole in any::<bool>(),
     ) {
-        let output = Output::new(Sizes { head, tail, lossless: true });
+        let output = Output::new(Sizes { head, tail, lossless: true }, Vec::new());
         let characters = characters(&stream);
         let mut follower = Follower::new(&stream, &characters, if whole { WHOLE } else { RAW });
         let mut total = 0;
@@ -327,10 +328,10 @@ fn a_stream_is_closed_once() {
 
 #[test]
 fn a_timeout_is_waited_for() {
-    let output = Output::new(sizes(10, 10));
+    let output = Output::new(sizes(10, 10), Vec::new());
     let timeout = Duration::from_millis(30);
     let begun = Instant::now();
-    let (chunk, _) = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), |_| None);
+    let chunk = output.read(0, &mut [0; 10], RAW, Deadline::after(timeout), || ());
     assert_eq!(chunk.state, ReadState::TimedOut);
     assert!(begun.elapsed() >= timeout);
     // Bytes that are available are returned even if the deadline has passed.
@@ -363,8 +364,8 @@ fn the_end_of_the_process_comes_after_its_bytes() {
 }
 
 #[test]
-fn a_character_is_returned_when_it_is_complete() {
-    let output = Output::new(sizes(2, 100));
+fn a_character_is_given_when_it_is_complete() {
+    let output = Output::new(sizes(2, 100), Vec::new());
     let crab = "🦀".as_bytes();
     for byte in &crab[..3] {
         write(&output, &[*byte]);
@@ -460,7 +461,7 @@ fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, V
     let mut buffer = vec![0; capacity];
     let deadline = Deadline::after(TIMEOUT);
     loop {
-        let (chunk, _) = output.read(cursor, &mut buffer, options, deadline, |_| None);
+        let chunk = output.read(cursor, &mut buffer, options, deadline, || ());
         assert_eq!(
             chunk.cursor,
             cursor + chunk.lost + chunk.length as u64,
@@ -486,7 +487,7 @@ fn follow(output: &Output, options: ReadOptions, capacity: usize) -> Vec<(u64, V
 fn every_reader_gets_the_stream_while_it_is_written() {
     let stream = "ab🦀é€\n".repeat(4000).into_bytes();
     for (head, tail) in [(stream.len(), 0), (0, stream.len()), (100, 700), (0, 1)] {
-        let output = Output::new(sizes(head, tail));
+        let output = Output::new(sizes(head, tail), Vec::new());
         thread::scope(|scope| {
             let output = &output;
             let readers = [(RAW, 1), (RAW, 999), (WHOLE, 4), (WHOLE, 64)]
@@ -514,11 +515,14 @@ fn every_reader_gets_the_stream_while_it_is_written() {
 
 #[test]
 fn a_lossless_writer_stops_and_goes_on_with_its_reader() {
-    let output = Output::new(Sizes {
-        head: 1000,
-        tail: 1000,
-        lossless: true,
-    });
+    let output = Output::new(
+        Sizes {
+            head: 1000,
+            tail: 1000,
+            lossless: true,
+        },
+        Vec::new(),
+    );
     let stream = &NOISE[..4 << 20];
     let (resume, resumed) = mpsc::channel();
     thread::scope(|scope| {
@@ -553,12 +557,10 @@ fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
     let mut buffer = vec![0; 10_000];
     loop {
         let deadline = Deadline::after(TIMEOUT);
-        let (chunk, goes_on) = output.read(read.len() as u64, &mut buffer, RAW, deadline, |_| None);
+        let resume = || resume.send(()).expect("the writer waits for that");
+        let chunk = output.read(read.len() as u64, &mut buffer, RAW, deadline, resume);
         assert_eq!(chunk.lost, 0);
         read.extend_from_slice(&buffer[..chunk.length]);
-        if goes_on {
-            resume.send(()).expect("the writer waits for that");
-        }
         match chunk.state {
             ReadState::Data => {}
             ReadState::Eof => return read,
@@ -571,28 +573,31 @@ fn read_and_resume(output: &Output, resume: &mpsc::Sender<()>) -> Vec<u8> {
 fn wakes(act: impl Fn(&Output), options: ReadOptions, state: ReadState) {
     const WAITERS: usize = 4;
     for _ in 0..25 {
-        let output = Output::new(sizes(10, 10));
+        let output = Output::new(sizes(10, 10), Vec::new());
         thread::scope(|scope| {
+            let (started, starts) = mpsc::channel();
             let waiters: Vec<_> = (0..WAITERS)
                 .map(|_| {
-                    scope.spawn(|| {
-                        output.read(0, &mut [0; 10], options, Deadline::after(TIMEOUT), |_| None)
+                    let (started, output) = (started.clone(), &output);
+                    scope.spawn(move || {
+                        let own = std::fs::read_link("/proc/thread-self").expect("a thread");
+                        started.send(own).expect("it is awaited");
+                        output.read(0, &mut [0; 10], options, Deadline::after(TIMEOUT), || ())
                     })
                 })
                 .collect();
-            // They all wait once a notification reaches all of them. Nothing has changed, so they wait
-            // again.
             let begun = Instant::now();
-            while output.changed.notify_all() < WAITERS {
-                assert!(begun.elapsed() < TIMEOUT, "they do not wait");
-                thread::yield_now();
+            for waiter in starts.iter().take(WAITERS) {
+                let stat = std::path::Path::new("/proc").join(waiter).join("stat");
+                let sleeps = |stat: String| stat.contains(") S ");
+                while !std::fs::read_to_string(&stat).is_ok_and(sleeps) {
+                    assert!(begun.elapsed() < TIMEOUT, "they do not wait");
+                    thread::yield_now();
+                }
             }
-            // The callers that wait again when `act` is called must be woken. The pause makes it likely
-            // that there are some; the others notice the change without a wake-up.
-            (0..300).for_each(|_| thread::yield_now());
             act(&output);
             for waiter in waiters {
-                let (chunk, _) = waiter.join().expect("no panic");
+                let chunk = waiter.join().expect("no panic");
                 assert_eq!(chunk.state, state);
             }
             assert!(

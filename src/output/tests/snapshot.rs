@@ -412,11 +412,14 @@ fn a_large_output_shows_its_first_and_last_lines() {
 
 #[test]
 fn a_lossless_stream_shows_no_more_than_head_and_tail() {
-    let output = Output::new(Sizes {
-        head: 10,
-        tail: 20,
-        lossless: true,
-    });
+    let output = Output::new(
+        Sizes {
+            head: 10,
+            tail: 20,
+            lossless: true,
+        },
+        Vec::new(),
+    );
     let bytes = "0123456789".repeat(100).into_bytes();
     write(&output, &bytes);
     check_snapshot(&output.snapshot(0), &bytes, 10, 20, 0);
@@ -431,7 +434,7 @@ fn a_snapshot_during_a_write_is_consistent() {
     let stream: Vec<u8> = (0..20_000)
         .flat_map(|number| format!("{number}\n").into_bytes())
         .collect();
-    let output = Output::new(sizes(50, 70));
+    let output = Output::new(sizes(50, 70), Vec::new());
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for piece in stream.chunks(13) {

@@ -1,8 +1,11 @@
-//! Whether a process runs or how it ended, and those who wait for that.
+//! Whether the leader of a process runs or how it ended, and the callers that wait for that.
 //!
-//! Owns the state of one leader. Promises: the end is recorded once and never changes; every waiter is woken by it; an
-//! action done with [`Life::while_running`] happens before the leader is reaped or not at all. One lock; nothing of
-//! ours is locked while it is held. Knows no pid: reaping and signalling are closures.
+//! Owns the exit state of one leader. Promises: the end is recorded once and never changes; every waiter is woken by it; an
+//! action of [`ExitState::with_unreaped`] happens before the leader is reaped or not at all. Knows no pid: reaping and
+//! signalling are closures.
+//!
+//! One lock. While it is held the leader is signalled or reaped, and the process's slot is freed; no other lock of this library
+//! is taken.
 
 use std::time::{Instant, SystemTime};
 
@@ -12,7 +15,7 @@ use crate::time::Deadline;
 
 /// How a leader ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct End {
+pub(crate) struct ExitRecord {
     pub(crate) state: State,
     pub(crate) ended_by: EndedBy,
     pub(crate) usage: Usage,
@@ -21,8 +24,8 @@ pub(crate) struct End {
 }
 
 #[derive(Debug)]
-pub(crate) struct Life {
-    /// Protects the end and what was asked for. Held while the leader is signalled or reaped; nothing is locked then.
+pub(crate) struct ExitState {
+    /// Protects the record and the requests.
     inner: Mutex<Inner>,
     /// Signalled, with `inner`, at the end.
     ended: Condvar,
@@ -30,14 +33,14 @@ pub(crate) struct Life {
 
 #[derive(Debug)]
 struct Inner {
-    end: Option<End>,
-    asked: Asked,
+    record: Option<ExitRecord>,
+    requests: StopRequests,
 }
 
-/// What the leader was asked to do, from which follows who ended it.
+/// What the leader was asked to do, from which follows what ended it.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
-    /// The first one who asked for the end itself.
+pub(crate) struct StopRequests {
+    /// The first request to end.
     by: Option<EndedBy>,
     /// Each signal sent, as a bit.
     signals: u64,
@@ -45,13 +48,13 @@ pub(crate) struct Asked {
     signalled_to_end: bool,
 }
 
-impl Asked {
-    /// Somebody asks for the end; the first one counts.
+impl StopRequests {
+    /// A request to end. The first one counts.
     pub(crate) fn end(&mut self, by: EndedBy) {
         self.by.get_or_insert(by);
     }
 
-    /// Somebody sends a signal.
+    /// A signal.
     pub(crate) fn signal(&mut self, number: i32, asks_to_end: bool) {
         self.signals |= Self::bit(number);
         self.signalled_to_end |= asks_to_end;
@@ -72,39 +75,42 @@ impl Asked {
     }
 }
 
-impl Life {
+impl ExitState {
     pub(crate) fn new() -> Self {
-        Life {
+        ExitState {
             inner: Mutex::new(Inner {
-                end: None,
-                asked: Asked::default(),
+                record: None,
+                requests: StopRequests::default(),
             }),
             ended: Condvar::new(),
         }
     }
 
-    /// Runs `action` if the leader has not ended, so that it cannot be reaped meanwhile.
-    pub(crate) fn while_running<T>(&self, action: impl FnOnce(&mut Asked) -> T) -> Option<T> {
+    /// Runs `action` if the leader has not ended. It cannot be reaped meanwhile.
+    pub(crate) fn with_unreaped<T>(
+        &self,
+        action: impl FnOnce(&mut StopRequests) -> T,
+    ) -> Option<T> {
         let mut inner = self.inner.lock();
-        match inner.end {
+        match inner.record {
             Some(_) => None,
-            None => Some(action(&mut inner.asked)),
+            None => Some(action(&mut inner.requests)),
         }
     }
 
-    /// Records the end, if there is one. `reap` runs under the lock, so that nobody who holds it finds a leader that is reaped
-    /// and not ended. Does nothing when the end is known already. True if it is known now.
+    /// Records the end that `reap` gives, if it gives one. `reap` runs under the lock, so that no caller finds a leader that is
+    /// reaped and has not ended. Does nothing if the end is recorded. True if it is recorded now.
     pub(crate) fn end(&self, reap: impl FnOnce() -> Option<(State, Usage)>) -> bool {
         let mut inner = self.inner.lock();
-        if inner.end.is_some() {
+        if inner.record.is_some() {
             return true;
         }
         let Some((state, usage)) = reap() else {
             return false;
         };
-        inner.end = Some(End {
+        inner.record = Some(ExitRecord {
             state,
-            ended_by: inner.asked.ended_by(state),
+            ended_by: inner.requests.ended_by(state),
             usage,
             at: SystemTime::now(),
             instant: Instant::now(),
@@ -113,15 +119,15 @@ impl Life {
         true
     }
 
-    /// The end, if it has come.
-    pub(crate) fn now(&self) -> Option<End> {
-        self.inner.lock().end
+    /// The end, if it is recorded.
+    pub(crate) fn now(&self) -> Option<ExitRecord> {
+        self.inner.lock().record
     }
 
-    /// Waits for the end; `None` when the deadline comes first.
-    pub(crate) fn wait(&self, deadline: Deadline) -> Option<End> {
+    /// Blocks until the end is recorded; `None` at the deadline.
+    pub(crate) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
         let mut inner = self.inner.lock();
-        while inner.end.is_none() {
+        while inner.record.is_none() {
             match deadline.instant() {
                 None => self.ended.wait(&mut inner),
                 Some(at) => {
@@ -131,7 +137,7 @@ impl Life {
                 }
             }
         }
-        inner.end
+        inner.record
     }
 }
 
@@ -150,26 +156,26 @@ mod tests {
 
     #[test]
     fn the_first_end_stays() {
-        let life = Life::new();
-        assert!(life.now().is_none());
-        assert!(life.wait(Deadline::after(Duration::ZERO)).is_none());
-        assert!(!life.end(|| None));
-        assert!(life.now().is_none());
-        assert!(life.end(|| Some((State::Exited(3), Usage::default()))));
-        assert!(life.end(|| unreachable!("it is reaped once")));
+        let exit = ExitState::new();
+        assert!(exit.now().is_none());
+        assert!(exit.wait(Deadline::after(Duration::ZERO)).is_none());
+        assert!(!exit.end(|| None));
+        assert!(exit.now().is_none());
+        assert!(exit.end(|| Some((State::Exited(3), Usage::default()))));
+        assert!(exit.end(|| unreachable!("it is reaped once")));
         assert_eq!(
-            life.wait(Deadline::NEVER).map(|e| e.state),
+            exit.wait(Deadline::NEVER).map(|e| e.state),
             Some(State::Exited(3))
         );
-        assert!(life.while_running(|_| ()).is_none());
+        assert!(exit.with_unreaped(|_| ()).is_none());
     }
 
     #[test]
-    fn who_asked() {
-        let by = |ask: &dyn Fn(&mut Asked), state| {
-            let mut asked = Asked::default();
-            ask(&mut asked);
-            asked.ended_by(state)
+    fn the_first_request_to_end_counts() {
+        let by = |ask: &dyn Fn(&mut StopRequests), state| {
+            let mut requests = StopRequests::default();
+            ask(&mut requests);
+            requests.ended_by(state)
         };
         let exited = State::Exited(0);
         assert_eq!(by(&|_| (), died_of(9)), EndedBy::Nobody);
@@ -177,7 +183,7 @@ mod tests {
         assert_eq!(by(&|a| a.signal(10, false), exited), EndedBy::Nobody);
         assert_eq!(by(&|a| a.signal(10, false), died_of(10)), EndedBy::Signal);
         assert_eq!(by(&|a| a.signal(10, false), died_of(9)), EndedBy::Nobody);
-        let both = |a: &mut Asked| {
+        let both = |a: &mut StopRequests| {
             a.signal(15, true);
             a.end(EndedBy::Limit);
             a.end(EndedBy::Close);
