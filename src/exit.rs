@@ -4,8 +4,8 @@
 //! action of [`ExitState::with_unreaped`] happens before the leader is reaped or not at all. Knows no pid: reaping and
 //! signalling are closures.
 //!
-//! One lock. While it is held the leader is signalled or reaped, and the process's slot is freed; no other lock of this library
-//! is taken.
+//! One lock. While it is held the leader is signalled or reaped, and the process's slot is freed, which take leaves of the lock
+//! order.
 
 use std::time::{Instant, SystemTime};
 

@@ -1,9 +1,9 @@
 //! The process group of a leader, and when it is certain to be ours.
 //!
-//! A group's number is ours while its leader is not reaped, and after that while any member is left; but from outside
-//! nobody can tell the last member's end from the number's next use. A descriptor of the leader can: since Linux 6.9 a
-//! signal through it goes to the group that the leader led, or to nobody. On older kernels the number is used, while the
-//! leader is not reaped, and not after that.
+//! A group's number is ours while its leader is not reaped, and after that while any member is left. But the end of the last
+//! member and the next use of the number cannot be told apart from outside. A pidfd of the leader can: since Linux 6.9 a signal
+//! through it goes to the group that the leader led, or to no process. On older kernels the number is used while the leader is
+//! not reaped, and not after that.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::cookie::Cookie;
 use crate::sweep::{self, Wanted};
 use crate::sys::child::{Pid, signal_group};
 use crate::sys::descriptor::poll;
-use crate::sys::pidfd::{PidFd, signals_groups};
+use crate::sys::pidfd::PidFd;
 use crate::sys::signal::{CONT, KILL};
 use crate::sys::spawn::Spawned;
 use crate::time::Deadline;
@@ -43,15 +43,20 @@ impl Group {
 
     /// Signals the group. The caller knows that the leader is not reaped.
     pub(super) fn kill_unreaped(&self, signal: i32) -> io::Result<()> {
-        self.kill_by_pidfd(signal)
-            .unwrap_or_else(|| signal_group(self.number, signal))
+        match self.kill_by_pidfd(signal) {
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // No member may be signalled, or a filter refuses the system call.
+                signal_group(self.number, signal)
+            }
+            Some(sent) => sent,
+            None => signal_group(self.number, signal),
+        }
     }
 
     /// Signals what is left of the group, if that can be done for certain; `None` if it cannot.
     pub(super) fn kill_by_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
         let descriptor = self.descriptor.lock();
-        let leader = descriptor.as_ref().filter(|_| signals_groups());
-        leader.map(|leader| leader.signal_group(signal))
+        descriptor.as_ref()?.signal_group(signal)
     }
 
     /// Signals what the leader left behind in the group. False if there is nothing, or it is not certain.

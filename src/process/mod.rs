@@ -4,8 +4,7 @@
 //! after all that the leader wrote is in the outputs; every caller that waits is woken by the end; nothing is signalled that may
 //! not be ours. Knows nothing of the table that it stands in but an [`Observer`].
 //!
-//! Lock order: the exit state's lock, then that of the group's descriptor, or that of the slot. The locks of sources and outputs
-//! are taken while none of these is held.
+//! Lock order: the exit state's lock, then that of the group's descriptor, of an output, or of the slot, one at a time.
 
 mod ending;
 mod follow;
@@ -16,7 +15,7 @@ mod tests;
 mod work;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -96,9 +95,7 @@ pub(crate) struct ProcessInner {
     stop_grace: Duration,
     threads: Arc<Threads>,
     observer: Box<dyn Observer>,
-    /// How many of leader and outputs have not ended.
-    open: AtomicUsize,
-    /// Free when `open` comes to zero. A leaf.
+    /// Free when the leader and every output have ended. A leaf.
     slot: Mutex<Option<Slot>>,
     /// How many of the two threads have work left.
     works: AtomicUsize,
@@ -128,7 +125,7 @@ impl ProcessInner {
 
     /// Whether the leader has ended and every output is closed.
     pub(crate) fn is_done(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0
+        self.exit.now().is_some() && !self.output_open()
     }
 
     fn output(&self, stream: Stream) -> Result<&Arc<Output>, Error> {

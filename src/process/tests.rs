@@ -1,7 +1,7 @@
 //! What can only be seen from inside: a process without a manager.
 
 use std::ffi::OsStr;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;
 
 use super::*;

@@ -87,7 +87,6 @@ impl ProcessInner {
             host: std::process::id(),
             exit: ExitState::new(),
             group: Group::new(leader),
-            open: AtomicUsize::new(1 + outputs.len()),
             outputs,
             sources: sources.iter().map(Arc::downgrade).collect(),
             reader: Arc::downgrade(pair.reader()),
@@ -144,9 +143,10 @@ impl ProcessInner {
         }
         self.drain();
         let leader = self.group.leader();
-        let is_ended = reaper::reap(child(&leader, self.pid), &self.exit, || self.one_less());
+        let leader = child(&leader, self.pid);
+        let is_ended = reaper::reap(leader, &self.exit, || self.free_slot());
         if is_ended {
-            self.tell_outputs();
+            self.after_exit();
         }
         is_ended
     }
@@ -155,14 +155,17 @@ impl ProcessInner {
     fn publish_lost(&self) {
         self.drain();
         self.exit.end(|| {
-            self.one_less();
+            self.free_slot();
             Some(reaper::lost())
         });
-        self.tell_outputs();
+        self.after_exit();
     }
 
-    /// Followers end at the end of the process. After the end is recorded, so that a follower finds it.
-    fn tell_outputs(&self) {
+    /// What follows the record of the end, done by whichever thread has found it: no harm comes of doing it twice.
+    fn after_exit(&self) {
+        // An output may have been closed since the look that preceded the record.
+        self.free_slot();
+        // Followers end at the end of the process, and find it recorded.
         self.outputs
             .iter()
             .for_each(|output| output.process_ended());
@@ -179,15 +182,20 @@ impl ProcessInner {
         }
     }
 
+    /// Closes an output that has ended. If the leader has ended too, this may have been the last one.
     fn close_output(&self, output: &Output) {
-        if output.close() {
-            self.one_less();
+        output.close();
+        if self.exit.now().is_some() {
+            self.free_slot();
         }
     }
 
-    /// The leader or an output has ended. After the last of them the slot is free.
-    fn one_less(&self) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+    /// Frees the slot if every output is closed. The leader has ended, or its end is recorded right after this.
+    ///
+    /// The last output may be closed by one thread while another one records the end. Each looks at the other's part after it
+    /// has done its own, so that one of them finds both.
+    fn free_slot(&self) {
+        if !self.output_open() {
             drop(self.slot.lock().take());
         }
     }
@@ -358,7 +366,7 @@ impl Drop for Reaping {
             process.fail("reaper");
             process.publish_lost();
         }
-        process.tell_outputs();
+        process.after_exit();
         process.observer.ended(process.id, &process.about);
         process.work_done();
     }

@@ -4,12 +4,11 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::check;
 use super::child::Pid;
 use super::descriptor::{PollFd, above_standard, poll};
-use super::{Failure, check};
 
 /// A process that may end at any time.
 #[derive(Debug)]
@@ -84,10 +83,13 @@ impl PidFd {
         self.send(signal, 0)
     }
 
-    /// Sends a signal to each member of the group that the process leads or led. ESRCH: there is none. Needs
-    /// [`signals_groups`].
-    pub(crate) fn signal_group(&self, signal: i32) -> io::Result<()> {
-        self.send(signal, SIGNAL_PROCESS_GROUP)
+    /// Sends a signal to each member of the group that the process leads or led. ESRCH: there is none. `None` where that cannot
+    /// be done: before Linux 6.9, and where the system call is missing.
+    pub(crate) fn signal_group(&self, signal: i32) -> Option<io::Result<()>> {
+        let sent = self.send(signal, SIGNAL_PROCESS_GROUP);
+        let error = sent.as_ref().err().and_then(|error| error.raw_os_error());
+        let is_known = !matches!(error, Some(libc::EINVAL | libc::ENOSYS));
+        is_known.then_some(sent)
     }
 
     fn send(&self, signal: i32, flags: libc::c_uint) -> io::Result<()> {
@@ -133,25 +135,3 @@ fn has_ended(directory: BorrowedFd<'_>) -> bool {
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of Linux 6.9.
 const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
-
-/// Whether the kernel can signal a group through a pidfd (Linux 6.9). Asked with signal 0, until there is an answer, which there
-/// is not while descriptors are short.
-pub(crate) fn signals_groups() -> bool {
-    static KNOWN: OnceLock<bool> = OnceLock::new();
-    if let Some(known) = KNOWN.get() {
-        return *known;
-    }
-    let own = Pid::try_from(std::process::id()).map_err(io::Error::other);
-    let answer = match own.and_then(PidFd::open) {
-        Ok(own) => {
-            // An older kernel refuses the flag. A host that leads no group gets ESRCH, which is an answer.
-            let sent = own.signal_group(0);
-            sent.is_ok() || sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
-        }
-        Err(error) => match error.raw_os_error().map(super::failure) {
-            Some(Failure::Other) => false,
-            _ => return false,
-        },
-    };
-    *KNOWN.get_or_init(|| answer)
-}

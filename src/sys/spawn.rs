@@ -313,12 +313,31 @@ fn mark_close_on_exec(first: RawFd) -> Result<(), c_int> {
     match done(marked) {
         Ok(_) => Ok(()),
         // Before Linux 5.11, or refused by a filter.
-        Err(_) => mark_each(first),
+        Err(_) => mark_listed(first).or_else(|_| mark_all(first)),
     }
 }
 
+/// The same without a list of open descriptors: one number after the other, up to the hard limit, since the soft one may have
+/// been lowered below an open descriptor.
+fn mark_all(first: RawFd) -> Result<(), c_int> {
+    const MOST: u64 = 1 << 20;
+    let mut limits = [0u64; 2];
+    let null = ptr::null::<u64>();
+    // SAFETY: the kernel writes the two limits, for which there is room.
+    done(unsafe {
+        let limits = limits.as_mut_ptr();
+        libc::syscall(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, null, limits)
+    })?;
+    let [_, hard] = limits;
+    for fd in first..hard.min(MOST) as RawFd {
+        // SAFETY: fcntl with F_SETFD takes numbers, whether they are open descriptors or not.
+        unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
 /// The same by the list of open descriptors.
-fn mark_each(first: RawFd) -> Result<(), c_int> {
+fn mark_listed(first: RawFd) -> Result<(), c_int> {
     let path = c"/proc/self/fd".as_ptr();
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: the path ends with a NUL.
