@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         return be_headless();
     CHECK(realpath(argv[0], program) != NULL);
-    /* The leader's group is another one than that of who leaves it, since the shell forks. */
+    /* The shell forks, so that the process that leaves the group is not its leader. */
     snprintf(command, sizeof command, "'%s' headless & sleep 300", program);
     for (ending = 0; ending < 2; ending++) {
         mgr_t manager = open_manager();

@@ -1,6 +1,6 @@
 /*
- * What the hosts have in common: each one makes itself the host that its name says, and then all of this must hold in it,
- * with every way of starting.
+ * What the hosts have in common: each program makes itself the host that its name says, and then everything here must hold in
+ * it. The start method is the automatic one: MGR_START_STD cleans nothing, and is tested in atfork.c and big.c.
  */
 #ifndef HOST_H
 #define HOST_H
@@ -15,10 +15,6 @@
 
 /* What can be known of an end in a host. */
 enum knowledge { KNOWN, LOST, EITHER };
-
-/* MGR_START_STD cleans nothing, so it promises nothing in a host with habits. */
-static const int32_t METHODS[] = {MGR_START_AUTOMATIC};
-#define METHOD_COUNT 1
 
 static inline mgr_t open_with(int32_t method)
 {
@@ -218,23 +214,20 @@ static inline void check_promises(mgr_t manager, enum knowledge knowledge)
     OK(mgr_release(manager));
 }
 
-/* The same with each way of starting. */
-static inline void check_all_methods(enum knowledge knowledge)
+/* The same with a manager of its own. */
+static inline void check_host(enum knowledge knowledge)
 {
-    int i;
-
-    for (i = 0; i < METHOD_COUNT; i++)
-        check_promises(open_with(METHODS[i]), knowledge);
+    check_promises(open_manager(), knowledge);
 }
 
-/* Nobody is left to be waited for. */
+/* Nothing is left to be waited for. */
 static inline void check_no_children(void)
 {
     EQUAL(-1, waitpid(-1, NULL, WNOHANG));
     EQUAL(ECHILD, errno);
 }
 
-/* Makes a host in which there is nothing to be cleaned, whoever started it. */
+/* Makes a host in which there is nothing to be cleaned, whatever it has inherited. */
 static inline void become_clean(void)
 {
     sigset_t none;
@@ -268,7 +261,7 @@ static inline void block_everything(void)
     EQUAL(0, pthread_sigmask(SIG_SETMASK, &all, NULL));
 }
 
-/* Waits for a child of our own whose exit code says which check failed. */
+/* Forks. What is buffered is written before, so that the copy does not write it again. */
 static inline pid_t fork_host(void)
 {
     pid_t child;

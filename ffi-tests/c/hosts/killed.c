@@ -1,6 +1,6 @@
 /*
  * A host that dies by SIGKILL leaves its children behind; the next one sweeps them up: those in their groups, those that
- * got away, those whose leader had ended. It touches neither its own nor those of another host that lives.
+ * got away, those with an ended leader. It touches neither its own nor those of another host that lives.
  */
 #include "host.h"
 
@@ -15,10 +15,10 @@ static const char *const COMMANDS[LEFT] = {
     "setsid sh -c 'echo $$; exec sleep 300' & exit 0",
 };
 
-/* Starts all, and hands their pids to whoever made it. */
-static void be_a_host(int method, int told)
+/* Starts all, and writes their pids to a pipe. */
+static void be_a_host(int told)
 {
-    mgr_t manager = open_with(METHODS[method]);
+    mgr_t manager = open_manager();
     pid_t pids[LEFT];
     int i;
 
@@ -36,7 +36,7 @@ static void be_a_host(int method, int told)
         pause();
 }
 
-static pid_t make_host(int method, pid_t *pids)
+static pid_t make_host(pid_t *pids)
 {
     int told[2];
     pid_t host;
@@ -44,7 +44,7 @@ static pid_t make_host(int method, pid_t *pids)
     EQUAL(0, pipe(told));
     host = fork_host();
     if (host == 0)
-        be_a_host(method, told[1]);
+        be_a_host(told[1]);
     close(told[1]);
     EQUAL((long long)(LEFT * sizeof(pid_t)), read(told[0], pids, LEFT * sizeof(pid_t)));
     close(told[0]);
@@ -67,31 +67,27 @@ static void check_alive(const pid_t *pids)
 
 int main(void)
 {
-    pid_t dead[METHOD_COUNT], living, orphans[METHOD_COUNT][LEFT], others[LEFT];
+    pid_t dead, living, orphans[LEFT], others[LEFT];
     mgr_t manager;
     mgr_id own;
     size_t count = 0;
-    int method, i, status;
+    int i, status;
 
     /* What a dead host leaves behind comes to us, so that nothing of it is left as a zombie. */
     EQUAL(0, prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
     /* Before the library is used: a copy could not use it. */
-    for (method = 0; method < METHOD_COUNT; method++)
-        dead[method] = make_host(method, orphans[method]);
-    living = make_host(0, others);
-    for (method = 0; method < METHOD_COUNT; method++) {
-        EQUAL(0, kill(dead[method], SIGKILL));
-        EQUAL(dead[method], waitpid(dead[method], &status, 0));
-        CHECK(WIFSIGNALED(status));
-    }
+    dead = make_host(orphans);
+    living = make_host(others);
+    EQUAL(0, kill(dead, SIGKILL));
+    EQUAL(dead, waitpid(dead, &status, 0));
+    CHECK(WIFSIGNALED(status));
 
     manager = open_manager();
     own = start(manager, "echo ready; exec sleep 300");
     wait_for_output(manager, own, 6);
     OK(mgr_sweep_orphans(manager, &count));
-    for (method = 0; method < METHOD_COUNT; method++)
-        for (i = 0; i < LEFT; i++)
-            wait_until_gone(orphans[method][i]);
+    for (i = 0; i < LEFT; i++)
+        wait_until_gone(orphans[i]);
     check_alive(others);
     EQUAL(MGR_RUNNING, inspect(manager, own).state);
     check_works(manager);
