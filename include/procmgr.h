@@ -153,9 +153,9 @@
  *
  * Every function but mgr_strerror, mgr_version and mgr_version_number returns an int32_t: MGR_OK (0), a
  * positive code for an outcome that is not an error, or a negative code for an error. After an error,
- * errno holds the error of the operating system, or 0 if there was none. Results are written through
- * pointers, which can be NULL where the function says so. After an error, nothing is written through them
- * unless the function says otherwise.
+ * errno holds the error of the operating system, or 0 if there was none. A call that returns MGR_OK or a
+ * positive code leaves errno as it was. Results are written through pointers, which can be NULL where the
+ * function says so. After an error, nothing is written through them unless the function says otherwise.
  *
  * "Returns" lists the codes of a function. A code without an explanation has the meaning that is given at
  * its definition. Each of these functions can also return MGR_ERR_FORKED and MGR_ERR_PANIC, which are not

@@ -19,10 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Before the message of a check that fails: a pending cancellation must not end the thread while it is written. */
+static inline void before_message(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+}
+
 /* Fails unless the condition holds. */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
+            before_message();                                                                                          \
             fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                                  \
             exit(1);                                                                                                   \
         }                                                                                                              \
@@ -31,10 +38,13 @@
 /* Fails unless two integers are equal. */
 #define EQUAL(expected, actual) check_equal(__FILE__, __LINE__, #actual, (long long)(expected), (long long)(actual))
 
-/* Fails unless a call answers this code. */
-#define CODE(expected, call) check_code(__FILE__, __LINE__, #call, expected, call)
+/* An errno that no system call sets. */
+#define ERRNO_BEFORE 4711
 
-/* Fails unless a call answers MGR_OK. */
+/* Fails unless a call returns this code, and leaves errno as it was if that is no error. */
+#define CODE(expected, call) check_code(__FILE__, __LINE__, #call, expected, (errno = ERRNO_BEFORE, call))
+
+/* Fails unless a call returns MGR_OK. */
 #define OK(call) CODE(MGR_OK, call)
 
 /* Fails unless a text is this one. */
@@ -56,6 +66,7 @@
 static inline void check_equal(const char *file, int line, const char *what, long long expected, long long actual)
 {
     if (expected != actual) {
+        before_message();
         fprintf(stderr, "%s:%d: %s is %lld and not %lld\n", file, line, what, actual, expected);
         exit(1);
     }
@@ -66,8 +77,14 @@ static inline int32_t check_code(const char *file, int line, const char *what, i
     int error = errno;
 
     if (expected != actual) {
+        before_message();
         fprintf(stderr, "%s:%d: %s answers %d (%s; errno %d) and not %d (%s)\n", file, line, what, (int)actual,
                 EXPLAIN(actual), error, (int)expected, EXPLAIN(expected));
+        exit(1);
+    }
+    if (actual >= 0 && error != ERRNO_BEFORE) {
+        before_message();
+        fprintf(stderr, "%s:%d: %s returns %d and changes errno to %d\n", file, line, what, (int)actual, error);
         exit(1);
     }
     errno = error;
@@ -77,6 +94,7 @@ static inline int32_t check_code(const char *file, int line, const char *what, i
 static inline void check_text(const char *file, int line, const char *what, const char *expected, const char *actual)
 {
     if (strcmp(expected, actual) != 0) {
+        before_message();
         fprintf(stderr, "%s:%d: %s is \"%s\" and not \"%s\"\n", file, line, what, actual, expected);
         exit(1);
     }

@@ -1,7 +1,8 @@
 //! The guard around the body of each exported function.
 //!
 //! Owns the pid of the host. Promises: in a forked copy of the host the body does not run, so no lock is
-//! taken; no panic and no thread cancellation leaves the body; `errno` is set last. Takes no lock.
+//! taken; no panic and no thread cancellation leaves the body; `errno` is set last on an error, and
+//! is otherwise as before the call. Takes no lock.
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,7 @@ pub(super) fn call_described(
     describe: impl FnOnce(Option<&CallError>),
     body: impl FnOnce() -> CallResult,
 ) -> i32 {
+    let errno_before = errno();
     // A pthread_cancel of this thread stays pending until the call is over.
     let _uncancelled = Uncancelled::new();
     // A panic is a defect of this library. It must not unwind into C. Locks and processes have guards of
@@ -33,7 +35,10 @@ pub(super) fn call_described(
     .unwrap_or(Err(CallError::Panic));
     describe(outcome.as_ref().err());
     match outcome {
-        Ok(code) => code,
+        Ok(code) => {
+            set_errno(errno_before);
+            code
+        }
         Err(failure) => {
             let code = failure.code();
             let os_error = failure.os_error();
@@ -86,6 +91,11 @@ unsafe extern "C" {
     // The address of `errno`, in the C libraries of Linux.
     #[link_name = "__errno_location"]
     safe fn errno_location() -> *mut c_int;
+}
+
+fn errno() -> i32 {
+    // SAFETY: the C library returns a valid pointer to the errno of this thread.
+    unsafe { *errno_location() }
 }
 
 fn set_errno(number: i32) {

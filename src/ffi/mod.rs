@@ -1,8 +1,8 @@
 //! The C face: checks, converts, calls the public Rust API, converts. No rule lives here.
 //!
 //! Owns the table of handles. Each exported function is one `call::call`: it refuses a forked
-//! copy of the host, catches panics, and sets `errno` last. Lock order: the table of handles is locked
-//! for a look-up only, a leaf.
+//! copy of the host, catches panics, and sets `errno` last: an error's, or the caller's as it was. Lock
+//! order: the table of handles is locked for a look-up only, a leaf.
 //!
 //! The modules use one another in one direction:
 //!
