@@ -1,6 +1,6 @@
-//! Holds down that any host will do: each program of `ffi-tests/c/hosts` is a host with habits of its own, and finds that
-//! start, output, status, signals, stop and close are what they are everywhere. All of them take half a minute, so a plain run
-//! takes some; `PROCMGR_TEST_ALL=1` takes all.
+//! The library works alike in every host: each program of `ffi-tests/c/hosts` is a host with signals, descriptors, threads or
+//! children of its own, and checks start, output, status, signals, stop and close. All of them take a minute and a half, so a
+//! plain run takes some; `PROCMGR_TEST_ALL=1` takes all.
 
 mod tools;
 
@@ -28,21 +28,31 @@ hosts! {
     atfork
     big
     blocked
+    cancelled
     closed
     copies
     descriptor_limits
     headless
     killed
     leaky
+    many_descriptors
     reaping
     sigchld
     sigpipe
+    storm
     subreaper
     terminal
 }
 
-/// Those of which a plain run consists: without a fork, with nothing inherited, with a terminal kept away.
-const QUICK: &[&str] = &["atfork", "headless", "leaky", "terminal"];
+/// Those of a plain run: without a fork, with nothing inherited, without the host's terminal, signals or cancellation.
+const QUICK: &[&str] = &[
+    "atfork",
+    "cancelled",
+    "headless",
+    "leaky",
+    "storm",
+    "terminal",
+];
 
 /// Held for writing by the one that compares times: its neighbours would be what it measures.
 static MACHINE: RwLock<()> = RwLock::new(());
