@@ -1,6 +1,6 @@
 /*
- * Buffers of no, one, exactly enough and one byte less: what fits is there, what does not is told, and nothing is written
- * behind the end. Each buffer is memory of exactly its size, so that the sanitizers see one byte more.
+ * Buffers of no, one, exactly enough and one byte less: what fits is written, what does not fit is reported, and nothing
+ * is written behind the end. Each buffer is memory of exactly its size, so that the sanitizers see one byte more.
  */
 #include "check.h"
 
@@ -93,7 +93,7 @@ int main(void)
     OK(mgr_request_free(request));
     request = new_request(command);
     OK(mgr_request_directory(request, "/"));
-    OK(mgr_request_owner(request, "somebody"));
+    OK(mgr_request_owner(request, "an owner"));
     OK(mgr_start(manager, request, &id, NULL));
     OK(mgr_request_free(request));
     wait_for(manager, id);
@@ -101,7 +101,7 @@ int main(void)
     texts(manager, id, output, said);
     texts(manager, id, mgr_command, command);
     texts(manager, id, mgr_directory, "/");
-    texts(manager, id, mgr_owner, "somebody");
+    texts(manager, id, mgr_owner, "an owner");
     for (capacity = 1; capacity <= strlen(said) + 1; capacity++)
         reads(manager, id, MGR_STDOUT, capacity, said);
     for (capacity = 4; capacity <= strlen(said) + 1; capacity++)
@@ -119,7 +119,7 @@ int main(void)
     }
     CODE(MGR_EOF, mgr_read(manager, id.text, MGR_STDOUT, &cursor, NULL, 0, &length, &lost, -1));
 
-    /* Nothing at all was said. */
+    /* A process without output. */
     id = start(manager, ":");
     wait_for(manager, id);
     texts(manager, id, output, "");

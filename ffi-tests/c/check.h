@@ -50,11 +50,11 @@ static inline void before_message(void)
 /* Fails unless a text is this one. */
 #define TEXT(expected, actual) check_text(__FILE__, __LINE__, #actual, expected, actual)
 
-/* More than any test waits for something that happens: a minute. */
+/* How long a test waits for something that must happen: a minute. */
 #define PATIENCE_MS 60000
 
-/* An id that nobody has. */
-#define NOBODY "00000000-0000-4000-8000-000000000000"
+/* An id that no process has. */
+#define UNKNOWN_ID "00000000-0000-4000-8000-000000000000"
 
 /* A program that loads the library at run time is not linked to it. */
 #ifdef NOT_LINKED
@@ -100,7 +100,7 @@ static inline void check_text(const char *file, int line, const char *what, cons
     }
 }
 
-/* Whoever runs a program under valgrind says so, since it does not know all that the library uses. */
+/* tests/c.rs sets this variable under valgrind, which does not know every system call of the library. */
 static inline int under_valgrind(void)
 {
     return getenv("PROCMGR_UNDER_VALGRIND") != NULL;
@@ -112,7 +112,7 @@ static inline int failed_exec_is_seen(void)
     return !under_valgrind();
 }
 
-/* Nor does it know pidfd_open, without which nothing that a leader left behind is found. */
+/* valgrind does not know pidfd_open, without which nothing that a leader left behind is found. */
 static inline int survivors_are_found(void)
 {
     return !under_valgrind();
@@ -238,7 +238,7 @@ static inline int64_t now_ms(void)
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
-/* A moment's pause between two looks at a condition. */
+/* A short pause between two checks of a condition. */
 static inline void pause_a_moment(void)
 {
     struct timespec time = {0, 1000000};

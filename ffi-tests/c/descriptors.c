@@ -27,7 +27,7 @@ static pid_t leave_a_survivor(mgr_t manager, const char *command, mgr_id *id)
     wait_for(manager, *id);
     OK(mgr_output(manager, id->text, MGR_STDOUT, text, sizeof text, NULL, NULL));
     CHECK(atoi(text) > 1);
-    /* It is on its way there. */
+    /* setsid may still be under way. */
     while (strncmp(command, "setsid", 6) == 0 && getsid(atoi(text)) != atoi(text))
         pause_a_moment();
     return atoi(text);

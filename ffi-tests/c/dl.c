@@ -82,7 +82,7 @@ int main(int argc, char **argv)
         sleeper = begin(&all, manager, "exec sleep 300");
         EQUAL(0, dlclose(all.library));
 
-        /* The children go on, and so do the threads that attend to them. */
+        /* The children go on, and so do their threads. */
         all = load(argv[1]);
         OK(all.inspect(manager, talker.text, &process));
         EQUAL(MGR_RUNNING, process.state);

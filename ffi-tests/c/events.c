@@ -39,7 +39,7 @@ static void blocking(void)
     CODE(MGR_TIMEOUT, mgr_events_next(all, 20, &event));
     other = start(manager, ":");
     OK(mgr_start(scope, request, &id, NULL));
-    /* The scope hears of its own. The last two come in either order. */
+    /* The scope receives events of its own processes. The last two come in either order. */
     expect(mine, MGR_EVENT_STARTED, id);
     for (count = 0; count < 2; count++) {
         event = next(mine);
@@ -51,7 +51,7 @@ static void blocking(void)
     EQUAL(1, closed);
     CODE(MGR_TIMEOUT, mgr_events_next(mine, 0, &event));
     EQUAL(3, inspect(manager, id).exit_code);
-    /* The manager hears of all. */
+    /* The manager receives all events. */
     for (count = 0; count < 6; count++) {
         event = next(all);
         CHECK(strcmp(id.text, event.id.text) == 0 || strcmp(other.text, event.id.text) == 0);
@@ -142,7 +142,7 @@ static void with_poll(void)
         EQUAL(MGR_TIMEOUT, code);
     }
     OK(mgr_close(manager));
-    /* After the end it stays readable, so that a loop that waits learns of it. */
+    /* After the end it stays readable, so that a loop that waits notices it. */
     while ((code = mgr_events_next(events, 0, &event)) == MGR_OK)
         ;
     EQUAL(MGR_ERR_CLOSED, code);

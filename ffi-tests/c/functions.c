@@ -65,7 +65,7 @@ static void configs(void)
     CODE(MGR_ERR_HANDLE, mgr_config_close_grace_ms(NO_HANDLE, 1));
     CODE(MGR_ERR_HANDLE, mgr_open(NO_HANDLE, &manager));
 
-    /* What they do. */
+    /* Their effects. */
     OK(mgr_config_directory(config, "/"));
     OK(mgr_config_clear_environment(config));
     OK(mgr_config_variable(config, "PATH", "/usr/bin:/bin"));
@@ -254,7 +254,7 @@ static void requests(void)
     CODE(MGR_ERR_HANDLE, mgr_request_lossless(NO_HANDLE, 1));
     CODE(MGR_ERR_HANDLE, mgr_start(manager, NO_HANDLE, NULL, NULL));
 
-    /* What they do. */
+    /* Their effects. */
     OK(mgr_request_new_program("sh", &request));
     OK(mgr_request_argument(request, "-c"));
     OK(mgr_request_argument(request, "echo \"$0 $1 $V $PWD\"; echo err >&2; echo $V >&2"));
@@ -263,7 +263,7 @@ static void requests(void)
     OK(mgr_request_directory(request, "/"));
     OK(mgr_request_variable(request, "V", "old"));
     OK(mgr_request_variable(request, "V", "new"));
-    OK(mgr_request_owner(request, "somebody"));
+    OK(mgr_request_owner(request, "an owner"));
     CODE(MGR_ERR_INVALID, mgr_request_background(request, 2));
     CODE(MGR_ERR_INVALID, mgr_request_background(request, -1));
     CODE(MGR_ERR_INVALID, mgr_request_separate_streams(request, 2));
@@ -297,7 +297,7 @@ static void requests(void)
     OK(mgr_directory(manager, id.text, text, sizeof text, &length));
     TEXT("/", text);
     OK(mgr_owner(manager, id.text, text, sizeof text, &length));
-    TEXT("somebody", text);
+    TEXT("an owner", text);
     OK(mgr_command(manager, id.text, text, sizeof text, &length));
     CHECK(strncmp("sh -c echo", text, 10) == 0);
 
@@ -309,7 +309,7 @@ static void requests(void)
     CODE(MGR_ERR_HANDLE, mgr_request_free(request));
     CODE(MGR_ERR_HANDLE, mgr_start(manager, request, NULL, NULL));
 
-    /* What cannot be started by anybody. */
+    /* Requests that are refused in any manager. */
 #define UNACCEPTABLE(command, set)                                                                                     \
     do {                                                                                                               \
         request = new_request(command);                                                                                \
@@ -405,7 +405,7 @@ static void managers(void)
     TEXT(ended.text, all[2].id.text);
     CODE(MGR_ERR_HANDLE, mgr_list(NO_HANDLE, NULL, 0, NULL));
 
-    /* Nothing of a host that lives is an orphan. */
+    /* A process of a living host is no orphan. */
     CODE(MGR_ERR_HANDLE, mgr_sweep_orphans(NO_HANDLE, &count));
     if (survivors_are_found()) {
         OK(mgr_sweep_orphans(manager, &count));
@@ -446,7 +446,7 @@ static void managers(void)
     OK(mgr_request_free(request));
 }
 
-/* What every function of one process answers for a manager and an id. */
+/* The code of every function of one process for a manager and an id. */
 static void nothing_there(mgr_t manager, const char *id, int32_t code)
 {
     mgr_process process = {.struct_size = sizeof process};
@@ -487,7 +487,7 @@ static void processes(void)
     OK(mgr_scope(manager, "me", &scope));
     first = id = start(manager, "echo one; exec sleep 300");
     nothing_there(NO_HANDLE, id.text, MGR_ERR_HANDLE);
-    nothing_there(manager, NOBODY, MGR_ERR_NOT_FOUND);
+    nothing_there(manager, UNKNOWN_ID, MGR_ERR_NOT_FOUND);
     nothing_there(manager, "", MGR_ERR_NOT_FOUND);
     nothing_there(manager, "no uuid", MGR_ERR_NOT_FOUND);
     nothing_there(scope, id.text, MGR_ERR_NOT_FOUND);
@@ -605,7 +605,7 @@ static void event_functions(void)
     id = start(manager, "exec sleep 300");
     CODE(MGR_ERR_HANDLE, mgr_events_watch(NO_HANDLE, manager, id.text, MGR_STDOUT, 0));
     CODE(MGR_ERR_HANDLE, mgr_events_watch(events, NO_HANDLE, id.text, MGR_STDOUT, 0));
-    CODE(MGR_ERR_NOT_FOUND, mgr_events_watch(events, manager, NOBODY, MGR_STDOUT, 0));
+    CODE(MGR_ERR_NOT_FOUND, mgr_events_watch(events, manager, UNKNOWN_ID, MGR_STDOUT, 0));
     CODE(MGR_ERR_INVALID, mgr_events_watch(events, manager, id.text, MGR_STDERR, 0));
     CODE(MGR_ERR_INVALID, mgr_events_watch(events, manager, id.text, 2, 0));
     OK(mgr_events_watch(events, manager, id.text, MGR_STDOUT, 0));
@@ -685,7 +685,7 @@ static void out_of_threads(void)
     /* The limit does not count for root. */
     if (getuid() == 0)
         EQUAL(0, setuid(65534));
-    /* The home directory may not be one for everybody. */
+    /* Another user may not be allowed to enter the home directory. */
     EQUAL(0, setenv("HOME", "/", 1));
     manager = open_manager();
     id = start(manager, "exec sleep 300");

@@ -21,19 +21,19 @@ static void not_a_manager(mgr_t bad, mgr_request_t request)
     CODE(MGR_ERR_HANDLE, mgr_start(bad, request, &id, &error));
     EQUAL(MGR_ERR_HANDLE, error.code);
     CODE(MGR_ERR_HANDLE, mgr_list(bad, &process, 1, &length));
-    CODE(MGR_ERR_HANDLE, mgr_inspect(bad, NOBODY, &process));
-    CODE(MGR_ERR_HANDLE, mgr_wait(bad, NOBODY, -1, &process));
-    CODE(MGR_ERR_HANDLE, mgr_read(bad, NOBODY, MGR_STDOUT, &cursor, text, sizeof text, &length, NULL, -1));
-    CODE(MGR_ERR_HANDLE, mgr_output(bad, NOBODY, MGR_STDOUT, text, sizeof text, &length, NULL));
-    CODE(MGR_ERR_HANDLE, mgr_command(bad, NOBODY, text, sizeof text, &length));
-    CODE(MGR_ERR_HANDLE, mgr_directory(bad, NOBODY, text, sizeof text, &length));
-    CODE(MGR_ERR_HANDLE, mgr_owner(bad, NOBODY, text, sizeof text, &length));
-    CODE(MGR_ERR_HANDLE, mgr_signal(bad, NOBODY, SIGTERM));
-    CODE(MGR_ERR_HANDLE, mgr_stop(bad, NOBODY, -1, &process));
-    CODE(MGR_ERR_HANDLE, mgr_stop_begin(bad, NOBODY, -1));
+    CODE(MGR_ERR_HANDLE, mgr_inspect(bad, UNKNOWN_ID, &process));
+    CODE(MGR_ERR_HANDLE, mgr_wait(bad, UNKNOWN_ID, -1, &process));
+    CODE(MGR_ERR_HANDLE, mgr_read(bad, UNKNOWN_ID, MGR_STDOUT, &cursor, text, sizeof text, &length, NULL, -1));
+    CODE(MGR_ERR_HANDLE, mgr_output(bad, UNKNOWN_ID, MGR_STDOUT, text, sizeof text, &length, NULL));
+    CODE(MGR_ERR_HANDLE, mgr_command(bad, UNKNOWN_ID, text, sizeof text, &length));
+    CODE(MGR_ERR_HANDLE, mgr_directory(bad, UNKNOWN_ID, text, sizeof text, &length));
+    CODE(MGR_ERR_HANDLE, mgr_owner(bad, UNKNOWN_ID, text, sizeof text, &length));
+    CODE(MGR_ERR_HANDLE, mgr_signal(bad, UNKNOWN_ID, SIGTERM));
+    CODE(MGR_ERR_HANDLE, mgr_stop(bad, UNKNOWN_ID, -1, &process));
+    CODE(MGR_ERR_HANDLE, mgr_stop_begin(bad, UNKNOWN_ID, -1));
     CODE(MGR_ERR_HANDLE, mgr_cancel(bad, "k", 1, -1, &process));
     CODE(MGR_ERR_HANDLE, mgr_find(bad, "k", 1, &id));
-    CODE(MGR_ERR_HANDLE, mgr_forget(bad, NOBODY));
+    CODE(MGR_ERR_HANDLE, mgr_forget(bad, UNKNOWN_ID));
     CODE(MGR_ERR_HANDLE, mgr_forget_key(bad, "k", 1));
     CODE(MGR_ERR_HANDLE, mgr_instance(bad, &id));
     CODE(MGR_ERR_HANDLE, mgr_sweep_orphans(bad, &length));
@@ -81,7 +81,7 @@ static void not_a_request(mgr_request_t bad, mgr_t manager)
     CODE(MGR_ERR_HANDLE, mgr_request_separate_streams(bad, 1));
     CODE(MGR_ERR_HANDLE, mgr_request_lossless(bad, 1));
     CODE(MGR_ERR_HANDLE, mgr_request_key(bad, "k", 1));
-    CODE(MGR_ERR_HANDLE, mgr_request_id(bad, NOBODY));
+    CODE(MGR_ERR_HANDLE, mgr_request_id(bad, UNKNOWN_ID));
     CODE(MGR_ERR_HANDLE, mgr_request_start_timeout_ms(bad, 1));
     CODE(MGR_ERR_HANDLE, mgr_start(manager, bad, &id, NULL));
     TEXT("untouched", id.text);
@@ -185,7 +185,7 @@ int main(void)
     OK(mgr_release(manager));
     CODE(MGR_ERR_HANDLE, mgr_release(manager));
     /* A scope of a manager that was released is a handle still, of something closed. */
-    CODE(MGR_ERR_NOT_FOUND, mgr_signal(scope, NOBODY, SIGTERM));
+    CODE(MGR_ERR_NOT_FOUND, mgr_signal(scope, UNKNOWN_ID, SIGTERM));
     CODE(MGR_ERR_CLOSED, mgr_scope(scope, "me", &stale_scope));
     OK(mgr_release(scope));
     CODE(MGR_ERR_HANDLE, mgr_release(scope));

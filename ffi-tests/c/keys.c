@@ -263,11 +263,11 @@ static void arguments(void)
 
     /* Handles. */
     CODE(MGR_ERR_HANDLE, mgr_request_key(manager, KEY("k")));
-    CODE(MGR_ERR_HANDLE, mgr_request_id(manager, NOBODY));
+    CODE(MGR_ERR_HANDLE, mgr_request_id(manager, UNKNOWN_ID));
     CODE(MGR_ERR_HANDLE, mgr_request_start_timeout_ms(manager, 1));
     CODE(MGR_ERR_HANDLE, mgr_cancel(request, KEY("k"), -1, &process));
     CODE(MGR_ERR_HANDLE, mgr_find(request, KEY("k"), &id));
-    CODE(MGR_ERR_HANDLE, mgr_forget(request, NOBODY));
+    CODE(MGR_ERR_HANDLE, mgr_forget(request, UNKNOWN_ID));
     CODE(MGR_ERR_HANDLE, mgr_forget_key(request, KEY("k")));
     CODE(MGR_ERR_HANDLE, mgr_instance(request, &instance));
 

@@ -135,7 +135,7 @@ static int64_t a_number(void)
     return one_in(4) ? (int64_t)any() : numbers[below(sizeof numbers / sizeof numbers[0])];
 }
 
-/* Never long: nobody but another thread ends a call that waits for ever. */
+/* Never long: a call without a timeout is ended only by another thread. */
 static int64_t a_timeout(void)
 {
     static const int64_t timeouts[] = {0, 0, 0, 1, 2, 5, 20};
@@ -157,7 +157,7 @@ static int32_t a_signal(void)
     return one_in(10) ? (int32_t)any() : signals[below(sizeof signals / sizeof signals[0])];
 }
 
-/* One of a few keys, with its length; what is told must be there. */
+/* One of a few keys, with its length; what the length says must be readable. */
 static char key_bytes[300] = "key with \xff and \0 in it";
 
 static const void *a_key(void)
@@ -410,7 +410,7 @@ static void use_process(void)
     case 0: {
         size_t size = place.processes[0].struct_size;
 
-        /* What is told must be there. */
+        /* What the length says must be readable. */
         mgr_list(manager, process, size == 0 || size > sizeof place / 8 ? below(2) : below(8), how_long);
         break;
     }
@@ -586,7 +586,7 @@ int main(int argc, char **argv)
     /* Every child but those without this environment can be told from others. */
     snprintf(cookie, sizeof cookie, "%ld", (long)getpid());
     EQUAL(0, setenv(COOKIE, cookie, 1));
-    /* The witness gets a handle that nobody hits by chance. */
+    /* The witness gets a handle that no thread guesses by chance. */
     for (index = 0; index < 200; index++)
         OK(mgr_request_free(new_request(":")));
     witness = open_manager();

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 
     /* Another manager takes it too, and what was started keeps its own when the request changes and goes. */
     OK(mgr_start(other, all.request, &id, NULL));
-    OK(mgr_request_owner(all.request, "somebody"));
+    OK(mgr_request_owner(all.request, "an owner"));
     {
         char owner[32];
 

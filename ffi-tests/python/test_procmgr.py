@@ -197,7 +197,7 @@ class Test(Case):
             if code != OK:
                 break
             text += chunk
-        # It has ended; what it left behind still holds the output.
+        # It has ended; a survivor still holds the output open.
         self.code(ENDED, code)
         self.assertEqual(b"1\n2\n3\nend", text)
         self.code(TIMEOUT, self.read(id, cursor, timeout=0)[0])
@@ -250,7 +250,7 @@ class Test(Case):
         for bad in [b"", b"x", b"\xff" * 36, b"00000000-0000-4000-8000-000000000000"]:
             self.code(NOT_FOUND, mgr.mgr_inspect(self.manager, bad, byref(process)))
         self.code(INVALID, mgr.mgr_inspect(self.manager, id, None))
-        # Whoever forgets the size is told.
+        # A struct without its size is refused.
         process.struct_size = 0
         self.code(INVALID, mgr.mgr_inspect(self.manager, id, byref(process)))
         process = Process()
@@ -327,7 +327,7 @@ class Test(Case):
 
 
 class Host(Case):
-    """A host with habits of its own: handlers, threads, children, copies."""
+    """A host with handlers, threads, children and forked copies of its own."""
 
     def set_handler(self, number, handler):
         self.addCleanup(signal.signal, number, signal.signal(number, handler))
@@ -420,7 +420,7 @@ class Host(Case):
         self.in_threads(4, lambda: lost.extend(self.check_works(True) for _ in range(10)))
         print(f"{sum(lost)} of {3 * len(lost)} ends were lost", file=sys.stderr)
         self.ok(mgr.mgr_close(self.manager))
-        # Nobody is left.
+        # No child is left.
         with self.assertRaises(ChildProcessError):
             while os.waitpid(-1, 0):
                 pass
