@@ -106,12 +106,6 @@ static inline int under_valgrind(void)
     return getenv("PROCMGR_UNDER_VALGRIND") != NULL;
 }
 
-/* valgrind runs posix_spawn's child as a forked one, so that the parent never hears that its exec failed. */
-static inline int failed_exec_is_seen(void)
-{
-    return !under_valgrind();
-}
-
 /* valgrind does not know pidfd_open, without which nothing that a leader left behind is found. */
 static inline int survivors_are_found(void)
 {
