@@ -1,6 +1,6 @@
 /*
- * A host with 8,000 descriptors that are not close-on-exec: children get 0, 1 and 2 alone. The same where close_range is refused,
- * as before Linux 5.11 and in some containers, so that the descriptors are found by /proc/self/fd.
+ * A host with 8,000 descriptors that are not close-on-exec: children get 0, 1 and 2 alone. The same where close_range is
+ * refused, as before Linux 5.11 and in some containers, so that the descriptors are found by /proc/self/fd.
  */
 #include "host.h"
 

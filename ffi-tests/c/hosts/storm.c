@@ -1,7 +1,7 @@
 /*
  * A host with handlers for many signals, while another process sends these to the host's process group without a pause, and
- * signals that are ignored by default to the host's children. A handler never runs in a child, though a child has the memory of
- * the host until it executes its program; no call fails for a signal; no signal to the host's group ends a child.
+ * signals that are ignored by default to the host's children. A handler never runs in a child, though a child has the memory
+ * of the host until it executes its program; no call fails for a signal; no signal to the host's group ends a child.
  */
 #include "host.h"
 
