@@ -5,7 +5,7 @@ mod tools;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tools::{library_dir, root, run, tool};
@@ -30,6 +30,37 @@ fn programs_in_the_documents_are_files() {
         }
     }
     assert!(found >= 4, "{found} programs found");
+}
+
+/// `docs/gotchas.md` names modules, types and functions. A name that is changed in the sources is changed there too.
+#[test]
+fn what_the_gotchas_name_exists() {
+    let text = fs::read_to_string(root().join("docs/gotchas.md")).expect("the document is there");
+    let mut sources = String::new();
+    read_sources(&root().join("src"), &mut sources);
+    let mut found = 0;
+    for name in text.split('`').skip(1).step_by(2) {
+        if name.ends_with(".rs") || (name.ends_with('/') && !name.starts_with('/')) {
+            assert!(root().join("src").join(name).exists(), "no {name} in src");
+            found += 1;
+        } else if let Some((of, name)) = name.split_once("::") {
+            let is_there = sources.contains(of) && sources.contains(name);
+            assert!(is_there, "no {of}::{name} in src");
+            found += 1;
+        }
+    }
+    assert!(found >= 30, "{found} names found");
+}
+
+fn read_sources(directory: &Path, sources: &mut String) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else {
+            *sources += &fs::read_to_string(&path).expect("text");
+        }
+    }
 }
 
 /// What stands for cargo in the commands of the documents: it would build again what is built, or run this test again. It
