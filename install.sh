@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs procmgr for C: the header, the static and the shared library, and a file for pkg-config.
+# Installs procmgr for C: the header, the static and the shared library, and the file for pkg-config.
 set -eu
 
 usage() {
@@ -11,9 +11,9 @@ Installs into PREFIX, such as /usr/local or "$HOME/.local":
 
   --from DIRECTORY    where libprocmgr.so and libprocmgr.a were built
                       (default: target/release, from "cargo build --release")
-  --libdir DIRECTORY  where libraries go, if not PREFIX/lib
+  --libdir DIRECTORY  where to install the libraries (default: PREFIX/lib)
 
-DESTDIR in the environment is put before every path that is written, for those who make packages.
+For packages: if DESTDIR is set in the environment, files are written below it.
 END
 }
 
@@ -38,9 +38,9 @@ while [ $# -gt 0 ]; do
             esac
             shift
             ;;
-        -*) fail "what is $1? See --help" ;;
+        -*) fail "unknown option $1; see --help" ;;
         *)
-            [ -z "$prefix" ] || fail "one PREFIX only: $1"
+            [ -z "$prefix" ] || fail "more than one PREFIX: $1"
             prefix=$1
             ;;
     esac
@@ -50,7 +50,7 @@ if [ -z "$prefix" ]; then
     usage >&2
     exit 2
 fi
-# pkg-config's file needs a path that means the same everywhere.
+# The file for pkg-config needs an absolute path.
 case $prefix in
     /*) ;;
     *) prefix=$PWD/$prefix ;;
@@ -65,7 +65,7 @@ from=${from:-${CARGO_TARGET_DIR:-$here/target}/release}
 header=$here/include/procmgr.h
 version=$(sed -n 's/^#define MGR_VERSION "\(.*\)"$/\1/p' "$header")
 [ -n "$version" ] || fail "no version in $header"
-# As build.rs: before 1.0 each minor version has an interface of its own.
+# The same as in build.rs: before 1.0 each minor version has its own ABI.
 major=${version%%.*}
 case $major in
     0)
@@ -75,13 +75,13 @@ case $major in
     *) soname=libprocmgr.so.$major ;;
 esac
 for file in libprocmgr.so libprocmgr.a; do
-    [ -f "$from/$file" ] || fail "no $file in $from: run \"cargo build --release\" first, or say --from"
+    [ -f "$from/$file" ] || fail "no $file in $from: run \"cargo build --release\" first, or use --from"
 done
 
 destination=${DESTDIR:-}
 mkdir -p "$destination$prefix/include" "$destination$libdir/pkgconfig"
 
-# put MODE SOURCE TARGET: through a new file, so that a program that runs keeps the library that it has.
+# put MODE SOURCE TARGET: writes a new file and renames it, so that a running program keeps the library that it has loaded.
 put() {
     cp "$2" "$3.new"
     chmod "$1" "$3.new"
@@ -107,4 +107,4 @@ Libs: -L\${libdir} -lprocmgr
 Libs.private: -lpthread -lm -ldl -lrt -lutil
 END
 
-printf 'procmgr %s is in %s\n' "$version" "$destination$prefix"
+printf 'procmgr %s is installed in %s\n' "$version" "$destination$prefix"

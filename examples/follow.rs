@@ -1,4 +1,4 @@
-//! The job of docs/hosts.md in Rust: run a command, print its output as it comes, print how it ended.
+//! The program of docs/hosts.md in Rust: runs a command, prints its output as it comes, and prints how it ended.
 
 use std::io;
 

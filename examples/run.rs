@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("run: {error}");
-            // What shells answer when a command cannot be executed, or not be found.
+            // The codes of shells for a command that is not found, or cannot be executed.
             ExitCode::from(if is_not_found(&error) { 127 } else { 126 })
         }
     }
@@ -102,14 +102,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn run(arguments: &ArgMatches) -> Result<u8, Error> {
     let snapshot = arguments.get_flag("snapshot");
     let manager = Manager::open(Config::new())?;
-    // Lossless, since we follow to the end; a snapshot is what is kept anyway.
+    // Lossless, because all of the output is followed. A snapshot shows only what is kept.
     let process = manager.start(&request(arguments).lossless(!snapshot))?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&process, &interrupted);
     let stdout_closed = !snapshot && follow(&process).is_err();
     if stdout_closed {
-        // Nobody reads any more, as behind `| head`: a shell would end the command by SIGPIPE.
+        // Standard output is closed, as in `run ... | head`. In a shell, SIGPIPE would end the command.
         process.stop(Config::DEFAULT_STOP_GRACE)?;
     }
     let status = process.wait()?;
@@ -117,10 +117,10 @@ fn run(arguments: &ArgMatches) -> Result<u8, Error> {
         .then(|| process.output(Stream::Stdout))
         .transpose()?;
     if let Some(output) = &output {
-        // If nobody reads it, the result still says how the command ended.
+        // If standard output is closed, the result still says how the command ended.
         let _ = io::stdout().write_all(output.text.as_bytes());
     }
-    // What it left behind goes with it.
+    // Ends what the command left behind.
     manager.close()?;
 
     if arguments.get_flag("json") {
@@ -155,7 +155,7 @@ fn request(arguments: &ArgMatches) -> Request {
     request
 }
 
-/// Stops the command in the proper way when we are asked to end.
+/// Stops the command at SIGINT and SIGTERM.
 fn stop_on_interrupt(process: &Process, interrupted: &Arc<AtomicBool>) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
         return;
@@ -168,13 +168,13 @@ fn stop_on_interrupt(process: &Process, interrupted: &Arc<AtomicBool>) {
             }
             eprintln!("run: stopping the command: TERM, and KILL after 5 s");
             let process = process.clone();
-            // A thread of its own, so that the next Ctrl-C is taken and not deadly.
+            // On another thread, so that this one receives the next Ctrl-C, which would end the program otherwise.
             thread::spawn(move || process.stop(Config::DEFAULT_STOP_GRACE));
         }
     });
 }
 
-/// Copies the output to our own until the command has ended.
+/// Copies the output to standard output until the command has ended.
 fn follow(process: &Process) -> io::Result<()> {
     let mut output = process.follow(Stream::Stdout);
     let mut buffer = vec![0; 64 << 10];

@@ -39,7 +39,7 @@
  *             fwrite(buffer, 1, length, stdout);
  *         check(mgr_wait(manager, id.text, -1, &process), "wait");
  *         printf("exit code %d\n", (int)process.exit_code);
- *         mgr_release(manager); // ends whatever is left
+ *         mgr_release(manager); // ends everything that is left
  *         return 0;
  *     }
  *
@@ -54,10 +54,10 @@
  *
  * Managers and scopes:
  *     mgr_open                          opens a manager
- *     mgr_scope                         a view of one owner's processes
+ *     mgr_scope                         a manager limited to one owner
  *     mgr_instance                      the id of a manager
- *     mgr_close                         ends everything
- *     mgr_release                       gives the handle back
+ *     mgr_close                         ends all processes
+ *     mgr_release                       releases the handle, closes a manager
  *     mgr_sweep_orphans                 ends the processes of hosts that have ended
  *
  * Options of a manager:
@@ -87,7 +87,7 @@
  *     mgr_request_directory             the working directory
  *     mgr_request_variable              an environment variable
  *     mgr_request_owner                 the owner
- *     mgr_request_background            a mark that is reported
+ *     mgr_request_background            a flag that is reported
  *     mgr_request_time_limit_ms         when the process is ended
  *     mgr_request_separate_streams      standard error as a stream of its own
  *     mgr_request_lossless              no unread byte is dropped
@@ -135,7 +135,7 @@
  * host      The program that loads this library.
  * manager   A registry of processes. It is opened and closed by the host.
  * owner     A text that the host tags processes with: a chat, a tenant, a job.
- * scope     A view of a manager that is limited to one owner.
+ * scope     A manager limited to the processes of one owner.
  * request   A description of what to start.
  * process   A command that was started: its leader and everything that the leader has started.
  * leader    The process that runs the command itself. It leads a process group.
@@ -166,8 +166,8 @@
  * ------------------
  *
  * A handle is a number. 0 is never a handle, and no number is used twice. Use of a handle after its
- * release is therefore safe: it returns MGR_ERR_HANDLE. Each kind of handle has a function that gives it
- * back: mgr_release, mgr_config_free, mgr_request_free, mgr_events_release.
+ * release is therefore safe: it returns MGR_ERR_HANDLE. Each kind of handle has a function that releases
+ * it: mgr_release, mgr_config_free, mgr_request_free, mgr_events_release.
  *
  * All other memory belongs to the caller. The library returns no memory that has to be freed, and keeps
  * no pointer after a call: what it needs, it copies. A struct that receives results begins with
@@ -187,10 +187,11 @@
  * Every function can be called from any thread at any time, also on the same handle and while another
  * thread closes it. A function that blocks says what ends the wait. Closing the manager always does.
  *
- * The library has threads of its own, two for each live process. They block all signals and never call
- * into the host. The library installs no signal handler, waits for no child but its own, and does not
- * change the environment, the working directory, the limits or the signal masks of the host. In a forked
- * copy of the host, every call returns MGR_ERR_FORKED.
+ * The library has threads of its own: one for each manager, two for each live process, and one for each
+ * mgr_cancel, each mgr_stop_begin and each time limit that is reached, until the processes have ended.
+ * They block all signals and never call into the host. The library installs no signal handler, waits for
+ * no child but its own, and does not change the environment, the working directory, the limits or the
+ * signal masks of the host. In a forked copy of the host, every call returns MGR_ERR_FORKED.
  *
  *
  * Versions

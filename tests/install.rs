@@ -103,7 +103,7 @@ fn what_it_cannot_do_is_said() {
         (vec![], "usage:"),
         (vec!["--from"], "needs a directory"),
         (vec!["--what", "/x"], "--what"),
-        (vec!["/x", "/y"], "one PREFIX"),
+        (vec!["/x", "/y"], "more than one PREFIX"),
         (
             vec!["/nowhere", "--from", "/nowhere"],
             "no libprocmgr.so in /nowhere",

@@ -29,6 +29,6 @@ int main(int argc, char **argv)
         fwrite(buffer, 1, length, stdout);
     check(mgr_wait(manager, id.text, -1, &process), "wait");
     printf("exit code %d\n", (int)process.exit_code);
-    mgr_release(manager); /* ends whatever is left */
+    mgr_release(manager); /* ends everything that is left */
     return 0;
 }

@@ -1,4 +1,4 @@
-"""The job of docs/hosts.md in Python: run a command, print its output as it comes, print how it ended."""
+"""The program of docs/hosts.md in Python: runs a command, prints its output as it comes, and prints how it ended."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import sys
 procmgr = ctypes.CDLL(os.environ.get("PROCMGR_LIBRARY", "libprocmgr.so"))
 MGR_STDOUT, MGR_READ_UNTIL_END, MGR_OK = 0, 0x200, 0
 
-# Without these ctypes passes 32 bits and takes every result for an int.
+# Without these declarations ctypes passes 32 bits of each number, and takes every result for an int.
 Handle, Text = ctypes.c_uint64, ctypes.c_char_p
 procmgr.mgr_strerror.argtypes, procmgr.mgr_strerror.restype = [ctypes.c_int32], Text
 procmgr.mgr_open.argtypes = [Handle, ctypes.POINTER(Handle)]

@@ -1,5 +1,5 @@
-//! Any sequence of calls of the C face, with any arguments that C can pass without breaking its own rules: nothing may
-//! crash, hang or answer MGR_ERR_PANIC, and a manager used before and after works.
+//! Makes any sequence of calls of the C interface, with any arguments that a C program may pass. No call may crash, hang or
+//! return MGR_ERR_PANIC, and a manager that is open all the time must still work at the end.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use procmgr::ffi::*;
 
-/// Numbers and texts out of the input.
+/// Takes numbers and texts from the input.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -30,7 +30,7 @@ impl Input<'_> {
         }
     }
 
-    /// Never long, since a timeout is waited for.
+    /// Short: the fuzzer waits for the timeout.
     fn timeout(&mut self) -> i64 {
         i64::from(self.byte() % 3)
     }
@@ -49,7 +49,7 @@ fn pointer(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(ptr::null(), |text| text.as_ptr())
 }
 
-/// One that is open all the time.
+/// The manager that is open all the time.
 static MANAGER: LazyLock<mgr_t> = LazyLock::new(|| {
     let mut manager = 0;
     // SAFETY: the pointer is valid.
@@ -57,7 +57,7 @@ static MANAGER: LazyLock<mgr_t> = LazyLock::new(|| {
     manager
 });
 
-/// Commands that end at once; what a fuzzer makes up is not run.
+/// Commands that end at once. Commands of the fuzzer's own making are not run.
 const COMMANDS: [&std::ffi::CStr; 4] = [c":", c"echo hello", c"exit 3", c"kill -9 $$"];
 
 fuzz_target!(|data: &[u8]| {
@@ -73,7 +73,7 @@ fuzz_target!(|data: &[u8]| {
         assert!((MGR_ERR_PANIC..=MGR_ENDED).contains(&code), "{code}");
     }
     for handle in handles.drain(3..) {
-        // Each is of one of these kinds, or given back already.
+        // The handle is of one of these kinds, or is released already.
         mgr_release(handle);
         mgr_config_free(handle);
         mgr_request_free(handle);
@@ -124,8 +124,8 @@ fn call(input: &mut Input<'_>, handles: &mut Vec<u64>, id: &mut mgr_id) -> i32 {
         error.struct_size = size_of::<mgr_error>();
     }
     let key: *const c_void = buffer_pointer;
-    // SAFETY: every pointer is null or to memory of this function that is as large as it says, texts end with a NUL, and
-    // struct sizes are not above the truth.
+    // SAFETY: every pointer is null or points to memory of this function of the given size, texts end with a NUL, and
+    // no struct_size is larger than the struct.
     let code = unsafe {
         match choice {
             0 => mgr_open(one, &mut made),

@@ -1,4 +1,4 @@
-//! The output store against a plain list of bytes; the rules are in `src/output/fuzz.rs`.
+//! Compares the output store with a plain list of bytes. `src/output/fuzz.rs` interprets the input.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-// Command follow does the job of docs/hosts.md in Go: it runs a command, prints its output as it comes, and prints how it
+// Command follow is the program of docs/hosts.md in Go: it runs a command, prints its output as it comes, and prints how it
 // ended.
 package main
 
