@@ -300,7 +300,7 @@ struct ReadableWatch {
 }
 
 impl Notify for ReadableWatch {
-    fn who(&self) -> u64 {
+    fn subscriber(&self) -> u64 {
         // Unique: the watch keeps the queue alive, so no other queue has this address.
         Arc::as_ptr(&self.queue) as u64
     }

@@ -113,7 +113,7 @@ impl Source {
                         thread::yield_now();
                     }
                     io::ErrorKind::WouldBlock => {
-                        self.output.cool();
+                        self.output.end_burst();
                         return ReadOutcome::Wait;
                     }
                     // Nothing more can come from a descriptor that cannot be read.
@@ -152,9 +152,9 @@ impl Source {
         ReadOutcome::Ended
     }
 
-    fn fill(&self, beyond: bool) -> io::Result<Filled> {
+    fn fill(&self, grow: bool) -> io::Result<Filled> {
         self.output
-            .fill(beyond, |pieces| read_vectored(self.pipe.as_fd(), pieces))
+            .fill(grow, |pieces| read_vectored(self.pipe.as_fd(), pieces))
     }
 
     /// Whether no process is left that could write, and whether there are bytes to read.

@@ -1,11 +1,11 @@
-//! The store under any sequence of writes and reads that a fuzzer finds, against a plain list of bytes.
+//! The store under the sequences of writes and reads of a fuzzer, compared with a plain list of bytes.
 
 use std::io;
 
 use super::store::{Filled, Store};
 use super::text;
 
-/// Runs the sequence that the bytes stand for.
+/// Runs the sequence that the bytes encode.
 pub fn fuzz_store(data: &[u8]) {
     let [head, tail, lossless, max_line, rest @ ..] = data else {
         return;
@@ -46,7 +46,7 @@ pub fn fuzz_store(data: &[u8]) {
                 let position = found.position as usize;
                 assert_eq!(found.lost as usize, position - cursor);
                 assert_eq!(buffer[..count], model[position..position + count]);
-                // What was promised is there.
+                // The bytes that were promised are kept.
                 let is_kept = cursor < head || cursor + tail >= model.len();
                 assert!(found.lost == 0 || !is_kept);
                 assert!(found.lost == 0 || !lossless || cursor < read_to);
@@ -74,7 +74,7 @@ pub fn fuzz_store(data: &[u8]) {
     }
     if *max_line > 0 {
         let longest = snapshot.text.split('\n').map(str::len).max();
-        // The note about what is omitted is a line of its own.
+        // The marker for omitted bytes is a line of its own.
         assert!(longest <= Some(usize::from(*max_line).max(40)));
     }
 }

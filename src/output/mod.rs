@@ -1,10 +1,11 @@
-//! One stream of a process: written by its reader thread, read by any number of callers.
+//! One stream of a process: filled by its reader thread and by the drain at the leader's exit, read by
+//! any number of callers.
 //!
-//! Owns the kept bytes and the callers that wait for more. Promises: bytes are appended in the order in which they are
-//! read; a caller sees a consistent moment; every waiter is woken by new bytes, by the leader's end and by the end of
-//! the stream; each [`Sink`] gets every byte once and in order. One lock, a leaf of the lock order: nothing else is locked
-//! while it is held. It is held while a non-blocking `readv` copies out of the pipe, because that goes straight into the kept
-//! bytes.
+//! Owns the kept bytes and the list of watches. Promises: bytes are appended in the order in which they
+//! are read; each read and each snapshot is consistent; every waiting caller is woken by new bytes, by
+//! the leader's end and by the end of the stream; each [`Sink`] gets every byte once and in order. One
+//! lock, a leaf of the lock order: nothing else is locked while it is held. It is held during a
+//! non-blocking `readv`, which copies from the pipe straight into the kept bytes.
 
 #[cfg(fuzzing)]
 mod fuzz;
@@ -25,10 +26,11 @@ pub use fuzz::fuzz_store;
 use store::Store;
 pub(crate) use store::{Filled, Sink};
 
-/// The longest encoding of a character: with [`ReadOptions::whole_characters`] a buffer must hold this many bytes.
+/// The longest encoding of a character: with [`ReadOptions::whole_characters`] a buffer must hold this
+/// many bytes.
 pub const MAX_CHARACTER_BYTES: usize = 4;
 
-/// How much of each stream is kept.
+/// How many bytes of each stream are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) head: usize,
@@ -40,22 +42,22 @@ pub(crate) struct Sizes {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// A chunk never ends inside a UTF-8 character, unless the stream has ended there. The buffer must hold at least
-    /// [`MAX_CHARACTER_BYTES`].
+    /// A chunk never ends inside a UTF-8 character, unless the stream has ended there. The buffer must
+    /// hold at least [`MAX_CHARACTER_BYTES`].
     pub whole_characters: bool,
-    /// Stop waiting when the process has ended and all that it had written by then was read
-    /// ([`ReadState::ProcessEnded`]), even though something that it left behind may still write.
+    /// Stop waiting when the process has ended and everything that it had written by then was read
+    /// ([`ReadState::ProcessEnded`]), although a survivor may still write.
     pub until_process_end: bool,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// How many bytes of the buffer were written.
+    /// How many bytes were copied into the buffer.
     pub length: usize,
-    /// Where the next read goes on: the position after the last byte that was written.
+    /// Where the next read continues: the position after the last byte that was copied.
     pub cursor: u64,
-    /// How many bytes between the old cursor and the first byte in the buffer are gone for good.
+    /// How many bytes between the old cursor and the first byte in the buffer were dropped.
     pub lost: u64,
     /// Why the read came back.
     pub state: ReadState,
@@ -67,19 +69,19 @@ pub struct Chunk {
 pub enum ReadState {
     /// There are bytes past the cursor.
     Data,
-    /// The time was up before there were any.
+    /// The timeout passed first.
     TimedOut,
-    /// The process has ended and there are no bytes past the cursor now; a survivor may write more. Only with
-    /// [`ReadOptions::until_process_end`].
+    /// The process has ended and there are no bytes past the cursor now; a survivor may write more.
+    /// Only with [`ReadOptions::until_process_end`].
     ProcessEnded,
-    /// Nothing will ever follow this cursor.
+    /// The stream has ended, and no byte follows the cursor.
     Eof,
 }
 
-/// A bounded picture of a stream, as text.
+/// A bounded copy of a stream, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The text: the whole output, or its beginning and its end with a note between them.
+    /// The text: the whole output, or its beginning and its end with a marker between them.
     pub text: String,
     /// The numbers, if the text does not show every byte of the output.
     pub truncation: Option<Truncation>,
@@ -93,7 +95,8 @@ pub struct Truncation {
     pub original_bytes: u64,
     /// Bytes of the text.
     pub retained_bytes: u64,
-    /// Bytes of the output that the text does not show: those between head and tail and those cut from long lines.
+    /// Bytes of the output that the text does not show: those between head and tail and those cut from
+    /// long lines.
     pub omitted_bytes: u64,
     /// How the text was chosen: `head_tail`.
     pub strategy: &'static str,
@@ -102,28 +105,29 @@ pub struct Truncation {
 /// One stream of a process.
 pub(crate) struct Output {
     /// Protects the kept bytes and the flags. A leaf: nothing is locked while it is held.
-    inner: Mutex<Inner>,
-    /// Signalled, with `inner`, when bytes came, the process ended or the stream ended.
+    data: Mutex<OutputData>,
+    /// Signalled, with `data`, when bytes came, the process ended or the stream ended.
     changed: Condvar,
 }
 
-struct Inner {
+struct OutputData {
     store: Store,
-    /// Somebody may still write.
+    /// The stream has not ended: a process may still write.
     open: bool,
     /// The leader has ended, and all that it wrote is in the store.
     process_ended: bool,
-    /// Who is to be told once, and past which cursor there must be a byte for it.
+    /// The watches that have not been notified, each with its cursor.
     watches: Vec<(u64, Arc<dyn Notify>)>,
-    /// Who was told of the end of the process. A second time would be no news, and make who watches on run in circles
-    /// while a survivor is silent.
-    told_of_end: Vec<u64>,
+    /// The subscribers that were notified of the end of the process. A second notification would say
+    /// nothing new, and a subscriber that watches again after each one would loop while a survivor is
+    /// silent.
+    end_notified: Vec<u64>,
 }
 
-/// Is told once that there is something past a cursor. Called without a lock.
+/// Notified once when a byte past a cursor is available. Called without a lock.
 pub(crate) trait Notify: Send + Sync {
-    /// Who is told: a second watch of the same one takes the place of the first.
-    fn who(&self) -> u64;
+    /// Identifies the subscriber. A second watch of the same subscriber replaces the first.
+    fn subscriber(&self) -> u64;
     fn notify(&self);
 }
 
@@ -132,95 +136,95 @@ impl Output {
     pub(crate) fn new(sizes: Sizes, sinks: Vec<Box<dyn Sink>>) -> Self {
         let store = Store::new(sizes.head, sizes.tail, sizes.lossless);
         Output {
-            inner: Mutex::new(Inner {
+            data: Mutex::new(OutputData {
                 store: store.with_sinks(sinks),
                 open: true,
                 process_ended: false,
                 watches: Vec::new(),
-                told_of_end: Vec::new(),
+                end_notified: Vec::new(),
             }),
             changed: Condvar::new(),
         }
     }
 
-    /// Lets `read` put the next bytes of the stream straight into the kept ones; see [`Store::fill`]. `read` must not
-    /// block.
+    /// Calls `read`, which copies the next bytes of the stream straight into the store; see
+    /// [`Store::fill`]. `read` must not block.
     pub(crate) fn fill(
         &self,
-        beyond: bool,
+        grow: bool,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<Filled> {
-        let mut inner = self.inner.lock();
-        if !inner.open {
-            // Somebody was told that nothing will follow: what a survivor still writes comes too late.
+        let mut data = self.data.lock();
+        if !data.open {
+            // Callers have got the end of the stream. Bytes that a survivor writes after that are
+            // dropped.
             return Ok(Filled::Bytes(0));
         }
-        let filled = inner.store.fill(beyond, read)?;
+        let filled = data.store.fill(grow, read)?;
         if let Filled::Bytes(1..) = filled {
-            self.tell(inner);
+            self.notify(data);
         }
         Ok(filled)
     }
 
-    /// Wakes who waits and tells who watches, after a change.
-    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
+    /// Wakes the waiting callers and notifies the watches that are due, after a change.
+    fn notify(&self, mut data: MutexGuard<'_, OutputData>) {
         self.changed.notify_all();
-        let told = inner.take_watches();
-        drop(inner);
-        told.iter().for_each(|watch| watch.notify());
+        let due = data.take_due();
+        drop(data);
+        due.iter().for_each(|watch| watch.notify());
     }
 
-    /// Tells `watch` once: when there is a byte past `cursor`, or the stream has ended; also when the process has, unless
-    /// it was told of that before.
+    /// Notifies `watch` once: when a byte past `cursor` is available or the stream has ended; also when
+    /// the process has ended, unless its subscriber was notified of that before.
     pub(crate) fn watch(&self, cursor: u64, watch: Arc<dyn Notify>) {
-        let mut inner = self.inner.lock();
-        inner
-            .watches
-            .retain(|(_, other)| other.who() != watch.who());
-        inner.watches.push((cursor, watch));
-        self.tell(inner);
+        let mut data = self.data.lock();
+        data.watches
+            .retain(|(_, other)| other.subscriber() != watch.subscriber());
+        data.watches.push((cursor, watch));
+        self.notify(data);
     }
 
-    /// There is nothing to read for now.
-    pub(crate) fn cool(&self) {
-        self.inner.lock().store.cool();
+    /// The pipe is empty.
+    pub(crate) fn end_burst(&self) {
+        self.data.lock().store.end_burst();
     }
 
-    /// Nobody will write any more. False if that was known.
+    /// Ends the stream: no process can write any more. False if it had ended before.
     pub(crate) fn close(&self) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.open {
-            inner.open = false;
-            inner.store.shrink();
-            self.tell(inner);
+        let mut data = self.data.lock();
+        if data.open {
+            data.open = false;
+            data.store.shrink();
+            self.notify(data);
             return true;
         }
         false
     }
 
-    /// Somebody may still write.
+    /// The stream has not ended: a process may still write.
     pub(crate) fn is_open(&self) -> bool {
-        self.inner.lock().open
+        self.data.lock().open
     }
 
-    /// The process has ended, and what it had written is here.
+    /// The leader has ended, and everything that it wrote is in the store.
     pub(crate) fn process_ended(&self) {
-        let mut inner = self.inner.lock();
-        inner.process_ended = true;
-        self.tell(inner);
+        let mut data = self.data.lock();
+        data.process_ended = true;
+        self.notify(data);
     }
 
-    /// It is full, lossless, and nobody has read since.
+    /// The store is lossless and full, and no read has made room since.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.inner.lock().store.is_stalled()
+        self.data.lock().store.is_stalled()
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.inner.lock().store.total()
+        self.data.lock().store.total()
     }
 
-    /// Reads from `cursor`, waiting until `deadline` for the first byte. Calls `resume`, without a lock, when this has made room
-    /// in a lossless output that was full.
+    /// Reads from `cursor`, waiting until `deadline` for the first byte. Calls `resume`, without a
+    /// lock, when the read has made room in a lossless output that was full.
     pub(crate) fn read(
         &self,
         cursor: u64,
@@ -229,45 +233,46 @@ impl Output {
         deadline: Deadline,
         resume: impl Fn(),
     ) -> Chunk {
-        let mut inner = self.inner.lock();
+        let mut data = self.data.lock();
         let mut chunk = Chunk {
             length: 0,
             cursor,
             lost: 0,
             state: ReadState::Data,
         };
-        while !inner.take(buffer, options, &mut chunk) {
-            chunk.state = if !inner.open {
+        while !data.take(buffer, options, &mut chunk) {
+            chunk.state = if !data.open {
                 ReadState::Eof
-            } else if options.until_process_end && inner.process_ended {
+            } else if options.until_process_end && data.process_ended {
                 ReadState::ProcessEnded
             } else if deadline.passed() {
                 ReadState::TimedOut
             } else {
-                // A caller that waits at a cursor needs nothing of what is before it, and may be the only one that reads.
-                if inner.store.mark_read(chunk.cursor) {
-                    MutexGuard::unlocked(&mut inner, &resume);
+                // A caller that waits at a cursor does not need the bytes before it, and may be the
+                // only reader.
+                if data.store.mark_read(chunk.cursor) {
+                    MutexGuard::unlocked(&mut data, &resume);
                     continue;
                 }
                 match deadline.instant() {
-                    Some(at) => drop(self.changed.wait_until(&mut inner, at)),
-                    None => self.changed.wait(&mut inner),
+                    Some(at) => drop(self.changed.wait_until(&mut data, at)),
+                    None => self.changed.wait(&mut data),
                 }
                 continue;
             };
             break;
         }
-        let resumed = inner.store.mark_read(chunk.cursor);
-        drop(inner);
+        let resumed = data.store.mark_read(chunk.cursor);
+        drop(data);
         if resumed {
             resume();
         }
         chunk
     }
 
-    /// The bounded text of what has come by now.
+    /// The bounded text of the stream so far.
     pub(crate) fn snapshot(&self, max_line: usize) -> Snapshot {
-        let kept = self.inner.lock().store.kept();
+        let kept = self.data.lock().store.kept();
         text::render(kept, max_line)
     }
 }
@@ -278,36 +283,36 @@ impl fmt::Debug for Output {
     }
 }
 
-impl Inner {
-    /// Takes out the watches whose time has come.
-    fn take_watches(&mut self) -> Vec<Arc<dyn Notify>> {
+impl OutputData {
+    /// Removes and returns the watches that are due.
+    fn take_due(&mut self) -> Vec<Arc<dyn Notify>> {
         if self.watches.is_empty() {
             return Vec::new();
         }
         let (open, ended, total) = (self.open, self.process_ended, self.store.total());
-        let told = &mut self.told_of_end;
+        let notified = &mut self.end_notified;
         let (due, rest) =
             std::mem::take(&mut self.watches)
                 .into_iter()
                 .partition(|(cursor, watch)| {
-                    let who = watch.who();
-                    let is_news = ended && !told.contains(&who);
-                    if is_news {
-                        told.push(who);
+                    let subscriber = watch.subscriber();
+                    let is_new_end = ended && !notified.contains(&subscriber);
+                    if is_new_end {
+                        notified.push(subscriber);
                     }
-                    is_news || !open || total > *cursor
+                    is_new_end || !open || total > *cursor
                 });
         self.watches = rest;
         let due: Vec<(u64, _)> = due;
         due.into_iter().map(|(_, watch)| watch).collect()
     }
 
-    /// Copies what lies past the chunk's cursor. False if there is nothing to give yet.
+    /// Copies the bytes past the chunk's cursor. False if there are none yet.
     fn take(&self, buffer: &mut [u8], options: ReadOptions, chunk: &mut Chunk) -> bool {
         loop {
             let found = self.store.find(chunk.cursor);
             if found.position >= self.store.total() {
-                // Everything up to the end may be gone, in a store without a tail.
+                // In a store without a tail, all bytes up to the end may be dropped.
                 chunk.cursor = found.position;
                 chunk.lost += found.lost;
                 return false;
@@ -322,10 +327,11 @@ impl Inner {
             }
             if count == 0 {
                 if end == self.store.total() {
-                    // The beginning of a character: the rest is to come.
+                    // The beginning of a character: the rest has not been read yet.
                     return false;
                 }
-                // The rest of this character fell between head and tail: its beginning is lost with it.
+                // The rest of this character was dropped between head and tail: its beginning counts as
+                // lost too.
                 chunk.lost += end - chunk.cursor;
                 chunk.cursor = end;
                 continue;

@@ -1,17 +1,17 @@
 //! The bytes of one stream that are kept: the first `head`, the last `tail`, and a count of all.
 //!
-//! Owns the memory, which grows with what has come: a silent stream holds none. Bytes are written by a reader straight
-//! into the free pieces ([`Store::fill`]) and are never moved again. Positions are absolute, from the stream's first
-//! byte; those below `head` are in the head, the others in the ring, in which position `p` lies at
-//! `(p - ring_base) % ring.len()`. Knows no lock and no descriptor.
+//! Owns the memory, which grows with the bytes of the stream: a silent stream holds none. Bytes are
+//! written by a reader straight into the free memory ([`Store::fill`]). Positions are absolute, from
+//! the stream's first byte; those below `head` are in the head, the others in the ring, in which
+//! position `p` lies at `(p - ring_base) % ring.len()`. Knows no lock and no descriptor.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
 
-/// The first allocation for a stream, and the least that one read asks for.
+/// The size of the first allocation for a stream.
 const FIRST_ALLOCATION: usize = 1024;
 
-/// Gets every byte of a stream, once and in order, after it stands among the kept ones.
+/// Gets every byte of a stream, once and in order, after it was stored.
 pub(crate) trait Sink: Send + fmt::Debug {
     /// The next bytes, at least one. Called with the output's lock held: it neither blocks nor locks.
     fn push(&mut self, bytes: &[u8]);
@@ -22,65 +22,66 @@ pub(crate) struct Store {
     head: Vec<u8>,
     head_limit: usize,
     ring: Vec<u8>,
-    /// How far the ring grows.
+    /// The maximum size of the ring.
     ring_limit: usize,
-    /// How much of the ring a snapshot shows.
+    /// How many bytes of the ring a snapshot shows.
     tail_limit: usize,
     /// The position that lies at the beginning of the ring's memory.
     ring_base: u64,
     /// The first position that the ring still holds.
     ring_from: u64,
-    /// How many bytes have come.
+    /// The number of bytes of the stream so far.
     total: u64,
-    /// In a lossless store: nothing from here on may be dropped.
+    /// In a lossless store: no byte from this position on may be dropped.
     needed_from: Option<u64>,
-    /// The last fill replaced the whole ring.
-    hot: bool,
-    /// A fill found no room, and nobody was told yet that there is some again.
+    /// The last fill replaced the whole ring, so the next one grows it to [`BURST_RING`].
+    burst: bool,
+    /// A fill found no room, and [`mark_read`](Store::mark_read) has not reported room since.
     stalled: bool,
     sinks: Vec<Box<dyn Sink>>,
 }
 
-/// The least that a lossless ring can grow to. Writer and follower hand the ring to each other when it is full or half
-/// empty, and each time costs two wake-ups: at 16 KiB these took most of the time of a fast command.
+/// The minimum of the maximum size of a lossless ring. The writer waits when the ring is full, and the
+/// follower resumes it when the ring is half empty. Each round costs two wake-ups; with 16 KiB these
+/// took most of the time of a fast command.
 const LOSSLESS_RING: usize = 256 << 10;
 
-/// How far the ring of a stream grows whose bytes come faster than they are read, so that one system call takes as many as
-/// a pipe holds. With 16 KiB the calls took a third of the time. What is kept is the tail all the same.
-pub(super) const HOT_RING: usize = 64 << 10;
+/// The size of the ring during a burst: as many bytes as a pipe holds, so that one system call empties
+/// it. With 16 KiB the system calls took a third of the time. A snapshot still shows the tail only.
+pub(super) const BURST_RING: usize = 64 << 10;
 
-/// What is left free in a copy of head and tail, for a few words between them.
+/// The room that is reserved in a copy of head and tail for the marker between them.
 const NOTE_ROOM: usize = 64;
 
-/// How many bytes are copied at once where many are.
+/// The size of the pieces in which long copies are made.
 const COPY_BYTES: usize = 1024;
 
-/// What one [`Store::fill`] did.
+/// The result of [`Store::fill`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
-    /// So many bytes came; 0 is the end of the stream.
+    /// The number of bytes that were read; 0 is the end of the stream.
     Bytes(usize),
-    /// A lossless store has no room: its reader must catch up first.
+    /// A lossless store has no room until its followers have read more.
     Full,
 }
 
-/// Where reading goes on.
+/// Where reading continues.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ReadPosition {
     /// The first kept position at or after the one asked for.
     pub(crate) position: u64,
-    /// How many bytes before it are gone.
+    /// How many bytes before it were dropped.
     pub(crate) lost: u64,
 }
 
-/// A copy of all that is kept, for a snapshot.
+/// A copy of all kept bytes, for a snapshot.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// The head and the tail, one behind the other.
+    /// The head, then the tail.
     pub(crate) bytes: Vec<u8>,
     /// Where the tail begins in `bytes`, if bytes between head and tail are missing.
     pub(crate) gap_at: Option<usize>,
-    /// How many bytes the stream has had.
+    /// The number of bytes of the stream so far.
     pub(crate) total: u64,
 }
 
@@ -100,13 +101,13 @@ impl Store {
             ring_from: head_limit as u64,
             total: 0,
             needed_from: lossless.then_some(0),
-            hot: false,
+            burst: false,
             stalled: false,
             sinks: Vec::new(),
         }
     }
 
-    /// The same store, whose bytes go to these too.
+    /// The same store with these sinks.
     pub(crate) fn with_sinks(mut self, sinks: Vec<Box<dyn Sink>>) -> Self {
         self.sinks = sinks;
         self
@@ -116,25 +117,25 @@ impl Store {
         self.total
     }
 
-    /// A fill found no room, and there is none yet.
+    /// A fill found no room, and no read has made room since.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled
     }
 
-    /// Lets `read` write the next bytes of the stream into the free pieces; it says how many it wrote. Each
-    /// sink gets them.
+    /// Calls `read`, which writes the next bytes of the stream into the free memory and returns how
+    /// many it wrote. Each sink gets them.
     ///
-    /// `beyond` makes room in a full lossless store by letting it grow beyond its tail.
+    /// With `grow`, a full lossless store grows above its maximum size to make room.
     pub(crate) fn fill(
         &mut self,
-        beyond: bool,
+        grow: bool,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<Filled> {
         let in_head = self.head_used();
         if in_head < self.head_limit && in_head == self.head.len() {
-            let grown = grow(&mut self.head, self.head_limit);
+            let grown = double(&mut self.head, self.head_limit);
             if !grown {
-                // No memory: the head ends here, and the rest of the output goes to the ring.
+                // Out of memory: the head ends here, and the rest of the output goes to the ring.
                 self.head_limit = in_head;
                 self.ring_from = in_head as u64;
                 self.ring_base = self.ring_from;
@@ -154,14 +155,15 @@ impl Store {
             let wanted = self.ring.len().saturating_mul(2).max(FIRST_ALLOCATION);
             self.resize_ring(wanted.min(self.ring_limit));
             if self.ring.len() < wanted.min(self.ring_limit) && !self.ring.is_empty() {
-                // No memory: the ring stays as it is. Whoever goes on waiting for it to grow would throw away what it holds,
-                // again and again, or, lossless, never take another byte.
+                // Out of memory: the ring keeps its size, and that becomes its maximum. Trying to grow
+                // it at each fill would drop its bytes each time, or, in a lossless store, never read
+                // another byte.
                 self.ring_limit = self.ring.len();
                 self.tail_limit = self.tail_limit.min(self.ring_limit);
             }
             free = self.ring_free();
         }
-        if free == 0 && beyond && self.needed_from.is_some() {
+        if free == 0 && grow && self.needed_from.is_some() {
             self.resize_ring(self.ring.len() + self.ring.len().max(FIRST_ALLOCATION));
             free = self.ring_free();
         }
@@ -172,9 +174,9 @@ impl Store {
             }
             return self.count_only(read);
         }
-        if self.hot && self.ring.len() < HOT_RING {
-            self.hot = false;
-            self.resize_ring(HOT_RING);
+        if self.burst && self.ring.len() < BURST_RING {
+            self.burst = false;
+            self.resize_ring(BURST_RING);
             free = self.ring_free();
         }
         let start = self.ring_index(self.total);
@@ -195,21 +197,21 @@ impl Store {
         };
         let oldest = self.total.saturating_sub(kept as u64);
         self.ring_from = self.ring_from.max(oldest);
-        // A whole tail in one read: there may be much more.
+        // One read has filled the whole ring: more bytes are probably waiting.
         let whole = count == self.ring.len() && count >= self.tail_limit;
-        self.hot = whole && self.needed_from.is_none();
+        self.burst = whole && self.needed_from.is_none();
         Ok(Filled::Bytes(count))
     }
 
-    /// Gives back what a [hot](HOT_RING) stream took, now that it has cooled down.
-    pub(crate) fn cool(&mut self) {
+    /// Ends a burst: the ring shrinks from [`BURST_RING`] to the tail.
+    pub(crate) fn end_burst(&mut self) {
         if self.needed_from.is_none() && self.ring.len() > self.tail_limit {
             self.resize_ring(self.tail_limit);
         }
-        self.hot = false;
+        self.burst = false;
     }
 
-    /// A store past its head without a tail, or without memory for one: what comes is counted, nothing of it is kept.
+    /// For a store past its head that has no tail or no memory for one: bytes are counted and not kept.
     fn count_only(
         &mut self,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
@@ -224,17 +226,17 @@ impl Store {
         Ok(Filled::Bytes(count))
     }
 
-    /// The first kept byte at or after `cursor`, and how many are gone before it.
-    pub(crate) fn find(&self, cursor: u64) -> Found {
+    /// The first kept byte at or after `cursor`, and how many before it were dropped.
+    pub(crate) fn find(&self, cursor: u64) -> ReadPosition {
         let gone = cursor >= self.head_used() as u64 && cursor < self.ring_from.min(self.total);
         let position = if gone { self.ring_from } else { cursor };
-        Found {
+        ReadPosition {
             position,
             lost: position - cursor,
         }
     }
 
-    /// Copies kept bytes from `position`, which [`find`](Store::find) gave, as far as they are in one piece.
+    /// Copies kept bytes from `position`, a result of [`find`](Store::find), up to the next gap.
     pub(crate) fn copy(&self, position: u64, buffer: &mut [u8]) -> usize {
         let mut done = 0;
         self.pieces(position, |piece| {
@@ -245,7 +247,8 @@ impl Store {
         done
     }
 
-    /// Says that somebody has read up to `cursor`. True if whoever found the store full shall go on: half of it is free.
+    /// Records that a caller has read up to `cursor`. True if the reader thread, which has found the
+    /// store full, is to be resumed: half of the store is free.
     pub(crate) fn mark_read(&mut self, cursor: u64) -> bool {
         if let Some(needed) = &mut self.needed_from {
             *needed = cursor.min(self.total).max(*needed);
@@ -266,8 +269,8 @@ impl Store {
             .max(head as u64);
         let mut bytes = Vec::with_capacity(head + (self.total - tail_from) as usize + NOTE_ROOM);
         let mut add = |piece: &[u8]| {
-            // Long copies are made by one instruction, which some processors do five times slower if source and destination
-            // lie unfavourably to each other.
+            // A long copy is one instruction, which on some processors takes five times
+            // as long at some distances between source and destination. Short copies avoid it.
             let short = piece.chunks(COPY_BYTES);
             short.for_each(|piece| bytes.extend_from_slice(piece));
         };
@@ -280,7 +283,7 @@ impl Store {
         }
     }
 
-    /// Gives back memory that was taken for bytes that never came. For a stream that has ended.
+    /// Frees the memory that was allocated for bytes that never came. For a stream that has ended.
     pub(crate) fn shrink(&mut self) {
         let head = self.head_used();
         self.head.truncate(head);
@@ -292,14 +295,14 @@ impl Store {
     }
 
     fn head_used(&self) -> usize {
-        // The head's limit fits in memory, so the smaller of the two does.
+        // The head's limit fits in a usize, so the minimum of the two does.
         self.total.min(self.head_limit as u64) as usize
     }
 
     /// How many bytes of the ring may be written. Not meaningful while the head has room.
     fn ring_free(&self) -> usize {
         let from = match self.needed_from {
-            // Smaller than the tail: the ring has to grow, whether its bytes were read or not.
+            // The ring is smaller than the tail: it has to grow, whether its bytes were read or not.
             _ if self.ring.len() < self.tail_limit => self.ring_from,
             None => self.total,
             Some(needed) => needed.max(self.ring_from),
@@ -312,7 +315,8 @@ impl Store {
         ((position - self.ring_base) % self.ring.len() as u64) as usize
     }
 
-    /// Gives the ring another size, which must hold what it holds. Without memory it keeps the one it has.
+    /// Changes the size of the ring, which must hold the bytes in it. If out of memory, it keeps its
+    /// size.
     fn resize_ring(&mut self, length: usize) {
         let mut ring = Vec::new();
         if !grow_to(&mut ring, length) {
@@ -327,7 +331,7 @@ impl Store {
         self.ring_base = self.ring_from;
     }
 
-    /// The kept bytes from `position`, as far as they are in one piece of the stream.
+    /// The kept bytes from `position` up to the next gap.
     fn pieces<'a>(&'a self, position: u64, mut take: impl FnMut(&'a [u8])) {
         let head = self.head_used();
         if position < head as u64 {
@@ -360,7 +364,7 @@ fn push(sinks: &mut [Box<dyn Sink>], bytes: &[u8]) {
 }
 
 /// Doubles a buffer, up to its limit. False if there is no memory for it.
-fn grow(buffer: &mut Vec<u8>, limit: usize) -> bool {
+fn double(buffer: &mut Vec<u8>, limit: usize) -> bool {
     let wanted = buffer.len().saturating_mul(2).max(FIRST_ALLOCATION);
     grow_to(buffer, wanted.min(limit))
 }

@@ -177,8 +177,8 @@ fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
     }
 }
 
-/// The note, if a line has room for it and for one character of any length in each of the parts beside
-/// it; else no note.
+/// The note, if a line has room for it and for one character of any length in each of the other parts;
+/// else no note.
 fn note_within(note: &'static str, parts: usize, max_line: usize) -> &'static str {
     if max_line >= note.len() + parts * MAX_CHARACTER_BYTES {
         note

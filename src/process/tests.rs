@@ -105,7 +105,7 @@ fn prepare(
 struct Detaches(Arc<ProcessInner>);
 
 impl Notify for Detaches {
-    fn who(&self) -> u64 {
+    fn subscriber(&self) -> u64 {
         1
     }
 
@@ -133,7 +133,7 @@ fn an_order_that_comes_while_the_reader_reads_is_followed() {
 struct Breaks;
 
 impl Notify for Breaks {
-    fn who(&self) -> u64 {
+    fn subscriber(&self) -> u64 {
         1
     }
 

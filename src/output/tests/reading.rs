@@ -13,7 +13,8 @@ use super::super::{Output, ReadOptions, ReadState, Sink, Sizes};
 use super::*;
 use crate::time::Deadline;
 
-/// A survivor may write while its output is detached. A follower has been told of the end, so nothing may follow.
+/// A survivor may write while its output is detached. A follower has got the end of the stream, so no
+/// byte may follow.
 #[test]
 fn no_bytes_come_after_the_end() {
     let output = Output::new(sizes(100, 100), Vec::new());
@@ -128,7 +129,7 @@ impl<'a> Follower<'a> {
             ReadState::Data => assert!(!bytes.is_empty()),
             ReadState::TimedOut => {
                 assert!(open && bytes.is_empty());
-                let kept = output.inner.lock().store.find(cursor).position;
+                let kept = output.data.lock().store.find(cursor).position;
                 let left = (total as u64).saturating_sub(kept);
                 let held_back = if self.options.whole_characters { 3 } else { 0 };
                 assert!(left <= held_back, "{left} bytes were there");

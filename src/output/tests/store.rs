@@ -7,14 +7,14 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::store::{Filled, HOT_RING, Store};
+use super::super::store::{BURST_RING, Filled, Store};
 use super::{NOISE, cases, gap, limit, scatter};
 
 /// Writes as much as the store takes. Returns how much that was.
-fn put(store: &mut Store, beyond: bool, bytes: &[u8]) -> usize {
+fn put(store: &mut Store, grow: bool, bytes: &[u8]) -> usize {
     let mut done = 0;
     while done < bytes.len() {
-        match store.fill(beyond, |pieces| Ok(scatter(pieces, &bytes[done..]))) {
+        match store.fill(grow, |pieces| Ok(scatter(pieces, &bytes[done..]))) {
             Ok(Filled::Bytes(count)) => {
                 assert!(count > 0, "a write without progress");
                 done += count;
@@ -142,8 +142,8 @@ proptest! {
             assert_eq!(store.total(), total as u64);
             check_kept(&store, &NOISE[..total], head, tail);
         }
-        assert!(held(&store) <= head + tail.max(HOT_RING), "more memory than a hot stream may take");
-        store.cool();
+        assert!(held(&store) <= head + tail.max(BURST_RING), "more memory than a burst may take");
+        store.end_burst();
         assert!(held(&store) <= head + tail, "more memory than allowed");
         check_kept(&store, &NOISE[..total], head, tail);
 
@@ -339,7 +339,7 @@ fn the_last_bytes_are_kept_beyond_the_ring() {
     check_kept(&store, &NOISE[..1 << 20], 10, 10);
 }
 
-/// The last bytes of a process are read with `beyond`, for every kind of store.
+/// The last bytes of a process are read with `grow`, for every kind of store.
 #[test]
 fn only_a_lossless_store_grows_beyond_its_tail() {
     for (head, tail) in [(0, 0), (1, 0), (100, 0), (0, 1), (0, 100), (100, 100)] {
@@ -348,7 +348,7 @@ fn only_a_lossless_store_grows_beyond_its_tail() {
         assert_eq!(store.total(), 5000);
         let gone = gap(5000, head, tail);
         check_read(&store, &NOISE[..5000], &gone, gone.start as u64, 5000);
-        store.cool();
+        store.end_burst();
         assert!(held(&store) <= head + tail, "head {head}, tail {tail}");
     }
 }
@@ -373,8 +373,8 @@ fn a_hot_stream_is_read_in_larger_pieces_and_keeps_no_more() {
         put(&mut store, false, &NOISE[total..total + 50]);
         total += 50;
     }
-    for length in [tail, HOT_RING, 1] {
-        let expected = if length == tail { tail } else { HOT_RING };
+    for length in [tail, BURST_RING, 1] {
+        let expected = if length == tail { tail } else { BURST_RING };
         assert_eq!(room(&mut store), expected, "before {length}");
         put(&mut store, false, &NOISE[total..total + length]);
         total += length;
@@ -387,7 +387,7 @@ fn a_hot_stream_is_read_in_larger_pieces_and_keeps_no_more() {
         );
         check_kept(&store, &NOISE[..total], head, tail);
     }
-    store.cool();
+    store.end_burst();
     assert_eq!(held(&store), head + tail);
     check_kept(&store, &NOISE[..total], head, tail);
     assert_eq!(room(&mut store), tail);
