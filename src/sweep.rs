@@ -1,8 +1,9 @@
-//! Finding processes that left the group, or outlived their leader: by the cookie that they inherited, or by a group
-//! that is certain to be ours.
+//! Scans `/proc` for processes that left the group or outlived their leader: by the cookie that they
+//! inherited, or by a group that is certain to be ours.
 //!
-//! Owns nothing but the descriptors it hands out. Promises: what it finds is ours, and is reached through a descriptor
-//! that can never mean another process; what it could not look at it tells. Takes no lock.
+//! Owns nothing but the pidfds that it returns. Promises: a process that it finds is ours, and is
+//! signalled through a pidfd, which never refers to another process; if some processes could not be
+//! checked, the result says so. Takes no lock.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -16,15 +17,15 @@ use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::time::Deadline;
 
-/// A process that was found.
+/// A process that a scan has found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundProcess {
     pub(crate) pid: Pid,
     process: PidFd,
 }
 
-impl Found {
-    /// Sends it a signal; one that is gone by now has nothing to be told.
+impl FoundProcess {
+    /// Sends it a signal. Does nothing if it has ended.
     pub(crate) fn signal(&self, signal: i32) {
         let _ = self.process.signal(signal);
     }
@@ -34,108 +35,117 @@ impl Found {
     }
 }
 
-/// Which processes are looked for.
-pub(crate) trait Wanted {
-    /// Whether a process with this cookie, in this group, is. Asked before and after the process is taken hold of: a group
-    /// that is still ours then was ours meanwhile.
-    fn wants(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
+/// Which processes a scan finds.
+pub(crate) trait Filter {
+    /// Whether a process with this cookie, in this group, is one of them. Called before and after the
+    /// pidfd of the process is opened: a group that is ours at both times was ours in between.
+    fn matches(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
 }
 
-/// What a look found.
+/// The result of a scan.
 #[derive(Debug, Default)]
-pub(crate) struct Sight {
-    pub(crate) found: Vec<Found>,
-    /// Why some processes could not be looked at, which may be wanted too: there was no descriptor, or no memory, to be
-    /// had for that. Those that were found hold descriptors, so another look after their end may see more.
-    pub(crate) unseen: Option<io::Error>,
-    /// The number that the kernel gave last before all were looked at, if it was still the last one after that, and all could
-    /// be looked at.
-    number: Option<String>,
-    /// Who was listed.
-    seen: HashSet<Pid>,
+pub(crate) struct ScanResult {
+    pub(crate) found: Vec<FoundProcess>,
+    /// Why some processes could not be checked: out of file descriptors or memory. They may match the
+    /// filter. Those that were found hold descriptors, so another scan after their end may find more.
+    pub(crate) scan_error: Option<io::Error>,
+    /// The last pid that the kernel had allocated before the last listing, if it had allocated none
+    /// after all listed processes were checked, and all could be checked.
+    last_pid: Option<String>,
+    /// The pids that were listed.
+    listed: HashSet<Pid>,
 }
 
-impl Sight {
-    /// Whether it is certain that no process was made since the look began: then those that were found are all there are.
+impl ScanResult {
+    /// Whether it is certain that no process was made since the scan began. Then it has found all
+    /// matching processes.
     ///
-    /// To be asked when they have ended. A process gets its number some time before it is listed, so the number alone does not
-    /// tell of one that was being made during the look; but whoever made it has ended by now, and so it is listed now.
-    pub(crate) fn is_still_all(&self) -> bool {
-        let is_seen = |pids: Vec<Pid>| pids.iter().all(|pid| self.seen.contains(pid));
-        self.number.is_some() && last_number() == self.number && numbers().is_ok_and(is_seen)
+    /// Called after the found processes have ended. A process gets its pid some time before `/proc`
+    /// lists it, so the last pid alone does not prove that none was being made during the scan. But its
+    /// parent has ended by now, so it is listed by now.
+    pub(crate) fn is_still_complete(&self) -> bool {
+        let are_listed = |pids: Vec<Pid>| pids.iter().all(|pid| self.listed.contains(pid));
+        self.last_pid.is_some()
+            && read_last_pid() == self.last_pid
+            && list_pids().is_ok_and(are_listed)
     }
 
-    /// What could not be looked at, for whoever remembers that.
-    pub(crate) fn take_unseen(&mut self) -> Option<io::Error> {
-        self.unseen.take()
+    /// Takes the scan error out of the result, for a caller that stores it.
+    pub(crate) fn take_scan_error(&mut self) -> Option<io::Error> {
+        self.scan_error.take()
     }
 }
 
-/// Finds all processes that are wanted and run. Each is handed to `each` at once, so that one that forks without pause
-/// has little time to be another one. Fails if there is nothing to look through.
+/// Finds all running processes that match the filter. Each is passed to `each` as soon as it is found,
+/// so that a process that forks without pause has little time to do so. Fails if `/proc` cannot be
+/// read.
 ///
-/// The kernel lists who runs at the beginning, and whoever forks and exits while the others are looked at is gone when it is
-/// looked at, and its child not in the list. So it is listed again until nobody was made meanwhile, which the kernel tells by
-/// the number that it gave last, or until there is nobody new: then each process that runs was looked at, and a look that
-/// finds nobody is certain.
-pub(crate) fn find(wanted: &impl Wanted, each: impl FnMut(&Found)) -> io::Result<Sight> {
-    check_table()?;
-    let mut look = Look {
-        wanted,
+/// A process that forks and exits during the scan is missed together with its child. So the listing
+/// repeats until no pid was allocated while it was checked, which the last allocated pid shows, or
+/// until it has no new pid. Then every running process was checked, and a scan that finds none is
+/// certain.
+pub(crate) fn find(
+    filter: &impl Filter,
+    each: impl FnMut(&FoundProcess),
+) -> io::Result<ScanResult> {
+    check_proc()?;
+    let mut scan = Scan {
+        filter,
         each,
         found: Vec::new(),
-        unseen: None,
+        scan_error: None,
         buffer: Vec::new(),
         used: 0,
     };
-    let mut seen = HashSet::new();
-    let mut number = None;
+    let mut listed = HashSet::new();
+    let mut last_pid = None;
     let mut undecided = false;
-    for _ in 0..LISTINGS {
-        let before = last_number();
-        let mut new = numbers()?;
-        new.retain(|pid| seen.insert(*pid));
+    for _ in 0..MAX_LISTINGS {
+        let before = read_last_pid();
+        let mut new = list_pids()?;
+        new.retain(|pid| listed.insert(*pid));
         if new.is_empty() {
             break;
         }
-        // Those with the highest numbers are most likely to be gone soon.
+        // Those with the highest pids are most likely to be gone soon.
         new.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
-        new.retain(|pid| look.at(*pid) == Seen::Hollow);
-        let deadline = Deadline::after(HOLLOW_PATIENCE);
+        new.retain(|pid| scan.check(*pid) == Verdict::Executing);
+        let deadline = Deadline::after(EXEC_TIMEOUT);
         while !new.is_empty() && !deadline.passed() {
-            let _ = poll(&mut [], Some(HOLLOW_PAUSE));
-            new.retain(|pid| look.at(*pid) == Seen::Hollow);
+            let _ = poll(&mut [], Some(EXEC_POLL_INTERVAL));
+            new.retain(|pid| scan.check(*pid) == Verdict::Executing);
         }
         undecided |= !new.is_empty();
-        if before.is_some() && last_number() == before {
-            number = before;
+        if before.is_some() && read_last_pid() == before {
+            last_pid = before;
             break;
         }
     }
-    Ok(Sight {
-        found: look.found,
-        number: number.filter(|_| look.unseen.is_none() && !undecided),
-        seen,
-        unseen: look.unseen,
+    Ok(ScanResult {
+        found: scan.found,
+        last_pid: last_pid.filter(|_| scan.scan_error.is_none() && !undecided),
+        listed,
+        scan_error: scan.scan_error,
     })
 }
 
-/// Fails unless the process table in `/proc` is there, and is that of the numbers that we use. An empty directory, which
-/// `/proc` is where nothing is mounted on it, would look as if nobody ran. In a pid namespace with the table of another
-/// one, a number that is read there means a stranger here.
-fn check_table() -> io::Result<()> {
+/// Fails unless `/proc` is mounted and shows our own pid namespace. An unmounted `/proc` is an empty
+/// directory, in which a scan would find no process. If it shows another pid namespace, a pid in it is
+/// that of an unrelated process here.
+fn check_proc() -> io::Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
-    // From the table's namespace down to our own. Kernels without namespaces do not tell.
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    // Our pids from the namespace of `/proc` down to our own. Kernels without pid namespaces have no
+    // such line.
+    let namespaces = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     let own = std::process::id().to_string();
-    match numbers.map(str::trim) {
+    match namespaces.map(str::trim) {
         Some(number) if number != own => Err(sys::not_found()),
         _ => Ok(()),
     }
 }
 
-/// Who runs, by the process table.
-fn numbers() -> io::Result<Vec<Pid>> {
+/// The pids in `/proc`.
+fn list_pids() -> io::Result<Vec<Pid>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -144,96 +154,99 @@ fn numbers() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-/// The number that the kernel gave last to a process or thread, in our pid namespace; `None` if it does not tell. It comes
-/// to the same one again only after a whole round of all numbers.
-fn last_number() -> Option<String> {
+/// The last pid that the kernel has allocated to a process or thread in our pid namespace; `None` if it
+/// does not report it. It allocates the same one again only after all the others.
+fn read_last_pid() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/ns_last_pid").ok()
 }
 
-/// How often it is listed who runs, on a system where something is started all the time.
-const LISTINGS: usize = 50;
+/// The maximum number of listings in one scan, on a system where processes are made all the time.
+const MAX_LISTINGS: usize = 50;
 
-/// More than most environments have.
-const PIECE_BYTES: usize = 32 << 10;
+/// The initial size of the buffer for an environment; larger than most.
+const READ_BYTES: usize = 32 << 10;
 
-/// How often an environment that does not end like one is read again.
-const CUT_LOOKS: usize = 3;
+/// How often an environment that does not end with a NUL is read again.
+const MAX_REREADS: usize = 3;
 
-/// For how long, and how far apart, processes that execute a program are looked at again. That takes some tenths of a
-/// millisecond in which they show no environment; but where more run than there are processors, one may be put aside in
-/// the midst of it.
-const HOLLOW_PATIENCE: Duration = Duration::from_millis(500);
-const HOLLOW_PAUSE: Duration = Duration::from_micros(200);
+/// For how long, and at what interval, processes in the middle of an exec are checked again. An exec
+/// takes some tenths of a millisecond, during which the process shows no environment. On a busy system
+/// it may be preempted in the middle.
+const EXEC_TIMEOUT: Duration = Duration::from_millis(500);
+const EXEC_POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Whether a process that shows no environment may do so for a moment only: it executes a program, or has just done so.
+/// Whether a process that shows no environment is in the middle of an exec.
 fn is_executing(pid: Pid) -> bool {
     let Ok(line) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    // The name, in parentheses, may hold anything. The list begins with the blank before the state, which is field 3.
+    // The name is in parentheses and may contain any character. The list begins with the blank before
+    // the state, which is field 3.
     let mut fields = line.rsplit_once(')').map_or("", |both| both.1).split(' ');
-    // The kernel makes the environment first, whose begin and end are fields 50 and 51, and then says where the code is,
-    // which is field 26.
+    // An exec sets the beginning and the end of the environment (fields 50 and 51) first, and the
+    // address of the code (field 26) later.
     let code = fields.nth(26 - 2).unwrap_or_default();
     let begin = fields.nth(50 - 26 - 1).unwrap_or_default();
     let end = fields.next().unwrap_or_default();
     code == "0" || begin != end
 }
 
-struct Look<'a, W, E> {
-    wanted: &'a W,
+struct Scan<'a, W, E> {
+    filter: &'a W,
     each: E,
-    found: Vec<Found>,
-    unseen: Option<io::Error>,
-    /// What was read last, and room for more.
+    found: Vec<FoundProcess>,
+    scan_error: Option<io::Error>,
+    /// The environment that was read last.
     buffer: Vec<u8>,
-    /// How many bytes of the buffer that is.
+    /// The length of that environment.
     used: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Seen {
-    /// Taken hold of, or of no interest, or gone.
-    Settled,
-    /// It shows no environment, which it may do for a moment only.
-    Hollow,
+enum Verdict {
+    /// It was found, does not match, or has ended.
+    Decided,
+    /// It is in the middle of an exec and shows no environment.
+    Executing,
 }
 
-impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
-    fn at(&mut self, pid: Pid) -> Seen {
-        match self.is_wanted(pid) {
-            None => return Seen::Hollow,
-            Some(false) => return Seen::Settled,
+impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
+    fn check(&mut self, pid: Pid) -> Verdict {
+        match self.matches(pid) {
+            None => return Verdict::Executing,
+            Some(false) => return Verdict::Decided,
             Some(true) => {}
         }
-        // The pid may have become another process's since we looked. The descriptor means one process for ever: if what
-        // was seen is seen again, and that process has not ended when it is signalled, the two are the same.
+        // The pid may have been reused since the check. The pidfd refers to one process for ever. If
+        // the second check gives the same result and the process of the pidfd has not ended, both
+        // checks were of that process.
         let process = match PidFd::open(pid) {
             Ok(process) => process,
             Err(error) => {
-                self.is_exhausted(error);
-                return Seen::Settled;
+                self.record_shortage(error);
+                return Verdict::Decided;
             }
         };
-        let one = Found { pid, process };
-        match self.is_wanted(pid) {
-            // It has begun to execute something in between.
-            None => return Seen::Hollow,
+        let one = FoundProcess { pid, process };
+        match self.matches(pid) {
+            // It has begun an exec in between.
+            None => return Verdict::Executing,
             Some(true) if !one.has_ended() => {
                 (self.each)(&one);
                 self.found.push(one);
             }
             Some(_) => {}
         }
-        Seen::Settled
+        Verdict::Decided
     }
 
-    /// Whether the process with this pid is wanted; `None` if that cannot be said now.
-    fn is_wanted(&mut self, pid: Pid) -> Option<bool> {
+    /// Whether the process with this pid matches the filter; `None` if it is in the middle of an exec.
+    fn matches(&mut self, pid: Pid) -> Option<bool> {
         let file = format!("/proc/{pid}/environ");
         let mut read = self.read_environment(&file);
-        // One that does not end like one may have been cut off in the midst, or be what a program has made of it.
-        for _ in 0..CUT_LOOKS {
+        // One without a NUL at its end may have been cut off by an exec, or the program may have
+        // overwritten it.
+        for _ in 0..MAX_REREADS {
             if matches!(self.environment().last(), None | Some(0)) {
                 break;
             }
@@ -244,35 +257,36 @@ impl<W: Wanted, E: FnMut(&Found)> Look<'_, W, E> {
             }
         }
         let refused = read.is_err();
-        if read.is_err_and(|error| self.is_exhausted(error)) {
+        if read.is_err_and(|error| self.record_shortage(error)) {
             return Some(false);
         }
         let program = || fs::read_link(format!("/proc/{pid}/exe"));
         let group = group_of(pid).ok();
         if self.environment().is_empty() {
-            // Threads of the kernel have no program, and neither has one that has exited, or is about to.
+            // Kernel threads have no program, and neither has a process that has exited or is exiting.
             match program() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // So does one whose first thread has exited, and that lives on in the others.
-                    return Some(self.is_wanted_by_threads(pid, group));
+                    // Nor has a process whose first thread has exited while others run.
+                    return Some(self.threads_match(pid, group));
                 }
-                _ if self.wanted.wants(None, group) => return Some(true),
-                // Not ours to look at, or without any environment.
+                _ if self.filter.matches(None, group) => return Some(true),
+                // We may not read it, or its environment is empty.
                 _ if refused || !is_executing(pid) => return Some(false),
                 _ => return None,
             }
         }
         Some(
-            self.wanted
-                .wants(Cookie::find(self.environment()).as_ref(), group),
+            self.filter
+                .matches(Cookie::find(self.environment()).as_ref(), group),
         )
     }
 }
 
-impl<W: Wanted, E> Look<'_, W, E> {
-    /// Whether a process that shows neither environment nor program is wanted by what its threads show. The first of them may
-    /// have exited, and is shown as a zombie, while the others run.
-    fn is_wanted_by_threads(&mut self, pid: Pid, group: Option<Pid>) -> bool {
+impl<W: Filter, E> Scan<'_, W, E> {
+    /// Whether a process that shows neither environment nor program matches the filter by the
+    /// environment of a thread. Its first thread may have exited and be shown as a zombie while others
+    /// run.
+    fn threads_match(&mut self, pid: Pid, group: Option<Pid>) -> bool {
         let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
             return false;
         };
@@ -285,33 +299,32 @@ impl<W: Wanted, E> Look<'_, W, E> {
             let read = self.read_environment(&file.to_string_lossy());
             if read.is_ok() && !self.environment().is_empty() {
                 let cookie = Cookie::find(self.environment());
-                return self.wanted.wants(cookie.as_ref(), group);
+                return self.filter.matches(cookie.as_ref(), group);
             }
         }
         false
     }
 }
 
-impl<W, E> Look<'_, W, E> {
+impl<W, E> Scan<'_, W, E> {
     /// The environment that was read last.
     fn environment(&self) -> &[u8] {
         &self.buffer[..self.used]
     }
 
-    /// Reads the environment of a process, in one piece: when it executes a program between two reads, the rest of what it
-    /// had before is gone, which looks like the end.
+    /// Reads the environment of a process with a single read: after an exec between two reads, the rest
+    /// of the old environment is gone, which a second read reports as the end of the file.
     fn read_environment(&mut self, file: &str) -> io::Result<()> {
         self.used = 0;
         let mut file = File::open(file)?;
         loop {
             if self.used == self.buffer.len() {
-                self.buffer
-                    .resize(self.used + PIECE_BYTES.max(self.used), 0);
+                self.buffer.resize(self.used + READ_BYTES.max(self.used), 0);
             }
             match file.read(&mut self.buffer[self.used..]) {
                 Ok(count) => {
                     self.used += count;
-                    // The kernel gives all that there is room for.
+                    // A read fills the buffer unless the environment is shorter.
                     if self.used < self.buffer.len() {
                         return Ok(());
                     }
@@ -325,22 +338,23 @@ impl<W, E> Look<'_, W, E> {
         }
     }
 
-    /// Whether this is an error that says nothing of the process, and is to be told.
-    fn is_exhausted(&mut self, error: io::Error) -> bool {
+    /// Whether this error says that a resource ran out and nothing about the process. If so, it becomes
+    /// the scan error.
+    fn record_shortage(&mut self, error: io::Error) -> bool {
         let failure = error.raw_os_error().map(sys::failure);
         let exhausted = failure.is_some_and(|failure| failure != sys::Failure::Other);
         if exhausted {
-            self.unseen = Some(error);
+            self.scan_error = Some(error);
         }
         exhausted
     }
 }
 
-/// How far apart it is asked whether processes have ended that cannot be waited for.
-const END_INTERVAL: Duration = Duration::from_millis(5);
+/// The interval at which processes are checked whose descriptors cannot be polled.
+const END_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Waits until all of them have ended, or the deadline. False if the deadline came first.
-pub(crate) fn wait_for_end(found: &[Found], deadline: Deadline) -> bool {
+/// Waits until all of them have ended or the deadline has passed. False if the deadline passed first.
+pub(crate) fn wait_for_end(found: &[FoundProcess], deadline: Deadline) -> bool {
     let mut left: Vec<_> = found.iter().collect();
     while !left.is_empty() {
         let mut set: Vec<_> = left
@@ -353,7 +367,7 @@ pub(crate) fn wait_for_end(found: &[Found], deadline: Deadline) -> bool {
             .collect();
         let wait = match left.iter().all(|one| one.process.pollable().is_some()) {
             true => deadline,
-            false => deadline.min(Deadline::after(END_INTERVAL)),
+            false => deadline.min(Deadline::after(END_POLL_INTERVAL)),
         };
         if poll(&mut set, wait.left()).is_err() {
             return false;

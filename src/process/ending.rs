@@ -1,7 +1,8 @@
-//! Ending processes for certain: TERM, a grace period, KILL, and everything that got away from the group.
+//! Ends processes: TERM, a grace period, KILL, to the group and to every process that left it.
 //!
-//! Promises: returns when nothing is left of the processes, or when the kernel has not ended them within
-//! [`PATIENCE`] of KILL, and says what is left. Works on the caller's thread. Takes no lock for longer than a signal.
+//! Promises: returns when nothing is left of the processes, or when the kernel has not ended them
+//! within [`KILL_TIMEOUT`] of KILL, and reports how many are left. Works on the caller's thread. Takes
+//! no lock for longer than a signal.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -13,56 +14,57 @@ use crate::cookie::Cookie;
 use crate::error::Error;
 use crate::id::Id;
 use crate::status::EndedBy;
-use crate::sweep::{self, Found, Sight, Wanted};
+use crate::sweep::{self, Filter, FoundProcess, ScanResult};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::descriptor::poll;
 use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
 
-/// How long after KILL a process may take to vanish. One that takes longer hangs in the kernel.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to end after KILL. One that takes longer hangs in the kernel.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long processes that were sent KILL are waited for before the next look: those that fork faster than they can be
-/// found are found again.
-const ROUND: Duration = Duration::from_millis(50);
+/// How long to wait for killed processes before the next scan, which finds those that fork faster than
+/// one scan finds them.
+const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What ending some processes did.
+/// The result of ending some processes.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// How many were signalled beyond the groups of the leaders.
+pub(crate) struct TerminationOutcome {
+    /// How many were signalled outside of the leaders' groups.
     pub(crate) beyond_group: usize,
-    /// How many are still there.
+    /// How many have not ended.
     pub(crate) left: usize,
-    /// Why the process table could not be looked through to its end: what left the groups may be there.
-    pub(crate) blind: Option<io::Error>,
+    /// Why the scan of `/proc` was incomplete: processes that left the groups may be left.
+    pub(crate) scan_error: Option<io::Error>,
 }
 
-/// Ends the processes, all at the same time; with an `instance` also what that manager started and has forgotten.
+/// Ends the processes, all at the same time; with an `instance` also every process that this manager
+/// has started and dropped.
 pub(crate) fn terminate(
     processes: &[Arc<ProcessInner>],
     instance: Option<Id>,
     by: EndedBy,
     grace: Duration,
-) -> Outcome {
-    let mut work = Work {
+) -> TerminationOutcome {
+    let mut termination = Termination {
         targets: Targets::new(processes, instance),
         processes,
-        beyond: HashSet::new(),
-        blind: None,
+        outside_groups: HashSet::new(),
+        scan_error: None,
     };
-    let left = match !grace.is_zero() && work.ask(by, Deadline::after(grace)) {
+    let left = match !grace.is_zero() && termination.send_term(by, Deadline::after(grace)) {
         true => 0,
-        false => work.force(by, Deadline::after(PATIENCE)),
+        false => termination.kill_all(by, Deadline::after(KILL_TIMEOUT)),
     };
-    Outcome {
-        beyond_group: work.beyond.len(),
+    TerminationOutcome {
+        beyond_group: termination.outside_groups.len(),
         left,
-        blind: work.blind,
+        scan_error: termination.scan_error,
     }
 }
 
-/// Whose processes are looked for.
+/// The processes whose members a scan finds.
 pub(super) struct Targets<'a> {
     by_id: HashSet<Id>,
     by_group: HashMap<Pid, &'a ProcessInner>,
@@ -82,8 +84,8 @@ impl<'a> Targets<'a> {
     }
 }
 
-impl Wanted for Targets<'_> {
-    fn wants(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+impl Filter for Targets<'_> {
+    fn matches(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
         let carries = |cookie: &Cookie| {
             let instance = cookie.origin.map(|origin| origin.instance);
             cookie.is_inside(|id| self.by_id.contains(&id))
@@ -94,19 +96,19 @@ impl Wanted for Targets<'_> {
     }
 }
 
-struct Work<'a> {
+struct Termination<'a> {
     processes: &'a [Arc<ProcessInner>],
     targets: Targets<'a>,
-    /// Who was signalled that is not in one of the groups.
-    beyond: HashSet<Pid>,
-    /// Why the last look was none, or not one at everything.
-    blind: Option<io::Error>,
+    /// The processes outside of the groups that were signalled.
+    outside_groups: HashSet<Pid>,
+    /// Why the last scan failed or was incomplete.
+    scan_error: Option<io::Error>,
 }
 
-impl Outcome {
-    /// Whether it is certain that nothing is left.
+impl TerminationOutcome {
+    /// Fails unless it is certain that nothing is left.
     pub(crate) fn check(self) -> Result<(), Error> {
-        if let Some(error) = self.blind {
+        if let Some(error) = self.scan_error {
             let what = "the process group was ended, but what left it cannot be looked for";
             return Err(Error::io(what, error));
         }
@@ -120,55 +122,58 @@ impl Outcome {
     }
 }
 
-impl Work<'_> {
-    /// TERM to everything, once. True if nothing was left before the deadline.
-    fn ask(&mut self, by: EndedBy, deadline: Deadline) -> bool {
+impl Termination<'_> {
+    /// Sends TERM to every process once. True if nothing was left before the deadline.
+    fn send_term(&mut self, by: EndedBy, deadline: Deadline) -> bool {
         let groups = self.signal_groups(by, TERM);
-        let mut sight = self.look(&groups, TERM);
+        let mut result = self.scan(&groups, TERM);
         for process in self.processes {
             if process.exit.wait(deadline).is_none() {
                 return false;
             }
         }
         loop {
-            if !self.wait_for_end(&sight.found, deadline) {
+            if !self.wait_for_end(&result.found, deadline) {
                 return false;
             }
-            if sight.is_still_all() {
+            if result.is_still_complete() {
                 return true;
             }
-            // Nobody is told twice: a second TERM means "at once" to many programs.
-            sight = self.look(&groups, 0);
-            if sight.found.is_empty() && !self.groups_have_members() {
+            // TERM is not sent twice: many programs exit at once at the second one.
+            result = self.scan(&groups, 0);
+            if result.found.is_empty() && !self.groups_have_members() {
                 return true;
             }
         }
     }
 
-    /// KILL to everything, until nothing is found. Gives the number of those that are left at the deadline.
-    fn force(&mut self, by: EndedBy, deadline: Deadline) -> usize {
+    /// Sends KILL to every process until a scan finds none. Returns the number of those that are left
+    /// at the deadline.
+    fn kill_all(&mut self, by: EndedBy, deadline: Deadline) -> usize {
         let groups = self.signal_groups(by, KILL);
         let stuck = self
             .processes
             .iter()
             .filter(|process| process.exit.wait(deadline).is_none())
             .count();
-        // One look without a find is enough where there was nothing to find. Where there was, another one makes sure
-        // that it had not just then become a new process with a lower number, unless none was made since.
-        let mut looks = 1;
-        // What was killed and has not ended. The next look may not find it: an exiting process shows no environment.
-        let mut dying: Vec<Found> = Vec::new();
+        // If the first scan finds nothing, it is enough. Else two scans in a row must find nothing,
+        // because a process may fork during a scan and its child may get a lower pid; or no process was
+        // made since the scan.
+        let mut scans_left = 1;
+        // Killed processes that have not ended. The next scan may not find them: an exiting process
+        // shows no environment.
+        let mut dying: Vec<FoundProcess> = Vec::new();
         loop {
-            let mut sight = self.look(&groups, KILL);
+            let mut result = self.scan(&groups, KILL);
             // A pid is in use for as long as its process has not ended.
             dying.retain(|one| !one.has_ended());
-            sight
+            result
                 .found
                 .retain(|one| dying.iter().all(|other| other.pid != one.pid));
-            dying.append(&mut sight.found);
+            dying.append(&mut result.found);
             if dying.is_empty() && !self.groups_have_members() {
-                looks -= 1;
-                if looks == 0 || deadline.passed() {
+                scans_left -= 1;
+                if scans_left == 0 || deadline.passed() {
                     return stuck;
                 }
                 continue;
@@ -176,22 +181,22 @@ impl Work<'_> {
             if deadline.passed() {
                 return dying.len().max(stuck);
             }
-            looks = 2;
-            let ended = self.wait_for_end(&dying, Deadline::after(ROUND).min(deadline));
-            if ended && sight.is_still_all() {
+            scans_left = 2;
+            let ended = self.wait_for_end(&dying, Deadline::after(SCAN_INTERVAL).min(deadline));
+            if ended && result.is_still_complete() {
                 return stuck;
             }
         }
     }
 
-    /// Signals the groups of the processes that are certain to be ours, and names them.
+    /// Signals the groups that are certain to be ours, and returns them.
     fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
         let mut groups = HashSet::new();
         for process in self.processes {
             if process.ask_to_end(by, signal) {
                 groups.insert(process.pid);
                 if signal != KILL {
-                    // A stopped process would not see it.
+                    // A stopped process does not handle the signal before CONT.
                     process.ask_to_end(by, CONT);
                 }
             } else if process.group.kill_survivors(signal) {
@@ -201,14 +206,16 @@ impl Work<'_> {
         groups
     }
 
-    /// Looks for all that is left, and signals what is not in one of the groups; to be killed, members of these too.
-    fn look(&mut self, groups: &HashSet<Pid>, signal: i32) -> Sight {
-        let beyond = &mut self.beyond;
+    /// Scans for all that is left, and sends the signal to processes outside of the groups; KILL also
+    /// to their members.
+    fn scan(&mut self, groups: &HashSet<Pid>, signal: i32) -> ScanResult {
+        let outside_groups = &mut self.outside_groups;
         let found = sweep::find(&self.targets, |one| {
-            // One that is gone by now, by the signal to its group perhaps, is in no group and was not signalled here.
+            // A process that has ended meanwhile, perhaps by the signal to its group, is in no group
+            // and does not count.
             let is_member = group_of(one.pid).map_or(true, |group| groups.contains(&group));
             if !is_member && signal != 0 {
-                beyond.insert(one.pid);
+                outside_groups.insert(one.pid);
             }
             if signal == KILL || (signal != 0 && !is_member) {
                 one.signal(signal);
@@ -217,56 +224,57 @@ impl Work<'_> {
                 one.signal(CONT);
             }
         });
-        // Without a process table to look through there is nobody to be found, but in the groups.
-        let (sight, blind) = match found {
-            Ok(mut sight) => {
-                let unseen = sight.take_unseen();
-                (sight, unseen)
+        // Without `/proc`, only the groups are known.
+        let (result, scan_error) = match found {
+            Ok(mut result) => {
+                let scan_error = result.take_scan_error();
+                (result, scan_error)
             }
-            Err(error) => (Sight::default(), Some(error)),
+            Err(error) => (ScanResult::default(), Some(error)),
         };
-        self.blind = blind;
-        sight
+        self.scan_error = scan_error;
+        result
     }
 
-    /// Whether a group has members although none can be looked for.
+    /// Whether a group has members although the scan has failed.
     fn groups_have_members(&self) -> bool {
         let mut processes = self.processes.iter();
-        self.blind.is_some() && processes.any(|process| process.group.has_members())
+        self.scan_error.is_some() && processes.any(|process| process.group.has_members())
     }
 
-    /// Waits until all of them have ended, or the deadline, which it says by false. Members of groups that cannot be
-    /// looked for give no sign; they are looked at again after a while.
-    fn wait_for_end(&self, found: &[Found], deadline: Deadline) -> bool {
+    /// Waits until all of them have ended or the deadline has passed. False if the deadline passed.
+    /// Members of groups that a scan cannot find cannot be polled, so they are checked again after a
+    /// while.
+    fn wait_for_end(&self, found: &[FoundProcess], deadline: Deadline) -> bool {
         if found.is_empty() && self.groups_have_members() {
-            let _ = poll(&mut [], deadline.min(Deadline::after(ROUND)).left());
+            let _ = poll(&mut [], deadline.min(Deadline::after(SCAN_INTERVAL)).left());
             return !deadline.passed();
         }
         sweep::wait_for_end(found, deadline)
     }
 }
 
-/// What carries the cookie of a host that runs no more.
+/// The processes with the cookie of a host that has ended.
 struct Orphans;
 
-impl Wanted for Orphans {
-    fn wants(&self, cookie: Option<&Cookie>, _group: Option<Pid>) -> bool {
+impl Filter for Orphans {
+    fn matches(&self, cookie: Option<&Cookie>, _group: Option<Pid>) -> bool {
         let host = cookie.and_then(|cookie| cookie.origin?.host);
         host.is_some_and(|host| host.is_gone())
     }
 }
 
-/// Ends what hosts that are gone have left behind, and gives their number.
+/// Ends the processes of hosts that have ended, and returns their number.
 pub(crate) fn end_orphans() -> Result<usize, Error> {
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(KILL_TIMEOUT);
     let mut ended = HashSet::new();
     loop {
         let failed = |error| Error::io("cannot look for orphans", error);
-        let sight = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
-        let left = sight.found;
+        let result = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
+        let left = result.found;
         ended.extend(left.iter().map(|one| one.pid));
         if left.is_empty() {
-            return match sight.unseen {
+            return match result.scan_error {
                 Some(error) => Err(failed(error)),
                 None => Ok(ended.len()),
             };
@@ -275,6 +283,6 @@ pub(crate) fn end_orphans() -> Result<usize, Error> {
             let what = format!("{} processes did not end after KILL", left.len());
             return Err(Error::io(what, sys::timed_out()));
         }
-        sweep::wait_for_end(&left, Deadline::after(ROUND).min(deadline));
+        sweep::wait_for_end(&left, Deadline::after(SCAN_INTERVAL).min(deadline));
     }
 }

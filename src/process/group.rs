@@ -1,9 +1,9 @@
 //! The process group of a leader, and when it is certain to be ours.
 //!
-//! A group's number is ours while its leader is not reaped, and after that while any member is left. But the end of the last
-//! member and the next use of the number cannot be told apart from outside. A pidfd of the leader can: since Linux 6.9 a signal
-//! through it goes to the group that the leader led, or to no process. On older kernels the number is used while the leader is
-//! not reaped, and not after that.
+//! A group's number is ours while its leader is not reaped, and after that while any member is left.
+//! But the number does not show whether the last member has ended and the number was reused. A pidfd of
+//! the leader does: since Linux 6.9 a signal through it goes to the group that the leader led, or to no
+//! process. On older kernels the number is used only while the leader is not reaped.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::cookie::Cookie;
-use crate::sweep::{self, Wanted};
+use crate::sweep::{self, Filter};
 use crate::sys::child::{Pid, signal_group};
 use crate::sys::descriptor::poll;
 use crate::sys::pidfd::PidFd;
@@ -23,7 +23,7 @@ use crate::time::Deadline;
 #[derive(Debug)]
 pub(crate) struct Group {
     number: Pid,
-    /// Gone once there is no use for it. A leaf, held for one signal.
+    /// `None` once it is closed, because no member is left. A leaf, held for one signal.
     descriptor: Mutex<Option<Arc<PidFd>>>,
 }
 
@@ -53,17 +53,18 @@ impl Group {
         }
     }
 
-    /// Signals what is left of the group, if that can be done for certain; `None` if it cannot.
+    /// Signals the members that are left, through the pidfd. `None` if that is not possible.
     pub(super) fn kill_by_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
         let descriptor = self.descriptor.lock();
         descriptor.as_ref()?.signal_group(signal)
     }
 
-    /// Signals what the leader left behind in the group. False if there is nothing, or it is not certain.
+    /// Signals the members that the leader left behind. False if there are none, or they are not
+    /// certain to be ours.
     pub(super) fn kill_survivors(&self, signal: i32) -> bool {
         let sent = self.kill_by_pidfd(signal).is_some_and(|sent| sent.is_ok());
         if sent && signal != KILL {
-            // A stopped process would not act upon it.
+            // A stopped process does not handle the signal before CONT.
             self.kill_by_pidfd(CONT);
         }
         sent
@@ -74,7 +75,7 @@ impl Group {
         self.kill_by_pidfd(0).is_some_and(|sent| sent.is_ok())
     }
 
-    /// Gives the descriptor back, unless there are members; then it is false.
+    /// Closes the descriptor and returns true, unless there are members.
     pub(super) fn release_if_empty(&self) -> bool {
         let is_empty = !self.has_members();
         if is_empty {
@@ -83,9 +84,9 @@ impl Group {
         is_empty
     }
 
-    /// Gives the descriptor back, unless there are members that live on without the output: whoever has wiped its
-    /// environment is found by nothing else. Many programs close their output right before they exit, so members get a
-    /// moment to do that.
+    /// Closes the descriptor, unless there are members that run on without the output: a process that
+    /// has wiped its environment is reached through nothing else. Many programs close their output
+    /// right before they exit, so members get [`GROUP_EXIT_GRACE`] to do so.
     pub(super) fn release(&self) {
         if !self.has_lasting_members() {
             self.descriptor.lock().take();
@@ -93,35 +94,35 @@ impl Group {
     }
 
     fn has_lasting_members(&self) -> bool {
-        let deadline = Deadline::after(MOMENT);
-        if let Ok(sight) = sweep::find(&Members(self), |_| ()) {
-            if sight.unseen.is_none() {
-                return !sweep::wait_for_end(&sight.found, deadline);
+        let deadline = Deadline::after(GROUP_EXIT_GRACE);
+        if let Ok(result) = sweep::find(&Members(self), |_| ()) {
+            if result.scan_error.is_none() {
+                return !sweep::wait_for_end(&result.found, deadline);
             }
         }
-        // They cannot be looked at. Whoever is told that nobody can be looked for was promised that the group is ended, and
-        // now the descriptor alone can reach it.
+        // A scan is not possible. A stop whose scan fails still promises that the group was ended, and
+        // the descriptor alone reaches it.
         while self.has_members() {
             if deadline.passed() {
                 return true;
             }
-            let _ = poll(&mut [], Some(BLIND_PAUSE));
+            let _ = poll(&mut [], Some(POLL_INTERVAL));
         }
         false
     }
 }
 
-/// How long members of a group may take to exit after they have closed their output. The thread that waits has nothing
-/// else to do.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long members of a group may take to exit after they have closed their output. The waiting thread
+/// has no other task.
+const GROUP_EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// How far apart it is asked whether there are members when none can be waited for.
-const BLIND_PAUSE: Duration = Duration::from_millis(10);
+/// The interval at which members are checked for if they cannot be polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 struct Members<'a>(&'a Group);
 
-impl Wanted for Members<'_> {
-    fn wants(&self, _cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+impl Filter for Members<'_> {
+    fn matches(&self, _cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
         group == Some(self.0.number) && self.0.has_members()
     }
 }

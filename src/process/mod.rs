@@ -1,10 +1,12 @@
 //! One process: the only place where reading and reaping meet.
 //!
-//! Owns the exit state of the leader, the outputs, and the work of its two threads ([`work`]). Promises: an end is published
-//! after all that the leader wrote is in the outputs; every caller that waits is woken by the end; nothing is signalled that may
-//! not be ours. Knows nothing of the table that it stands in but an [`Observer`].
+//! Owns the exit state of the leader, the outputs, and the work of its two threads ([`work`]).
+//! Promises: an end is published after all that the leader wrote is in the outputs; every caller that
+//! waits is woken by the end; nothing is signalled that may not be ours. Knows nothing of the table
+//! that it stands in but an [`Observer`].
 //!
-//! Lock order: the exit state's lock, then that of the group's descriptor, of an output, or of the slot, one at a time.
+//! Lock order: the exit state's lock, then that of the group's descriptor, of an output, or of the
+//! slot, one at a time.
 
 mod ending;
 mod follow;
@@ -144,7 +146,8 @@ impl ProcessInner {
         self.outputs.iter().any(|output| output.is_open())
     }
 
-    /// Refuses to work in a forked copy of the host, before any lock is touched: it may be held for ever there.
+    /// Refuses to work in a forked copy of the host, before any lock is touched: it may be held for
+    /// ever there.
     pub(crate) fn check_host(&self) -> Result<(), Error> {
         if self.host == std::process::id() {
             Ok(())
@@ -162,14 +165,14 @@ impl ProcessInner {
         if let Some(sent) = sent {
             return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
         }
-        // The leader is gone, so each process that it left behind is found and signalled. The group as a whole would answer for
-        // unreaped zombies too.
+        // The leader is gone, so each process that it left behind is found and signalled. The group as
+        // a whole would answer for unreaped zombies too.
         let this = std::slice::from_ref(self);
         let found = sweep::find(&Targets::new(this, None), |survivor| {
             survivor.signal(number)
         });
-        let (is_signalled, unseen) = match found {
-            Ok(sight) => (!sight.found.is_empty(), sight.unseen),
+        let (is_signalled, scan_error) = match found {
+            Ok(result) => (!result.found.is_empty(), result.scan_error),
             Err(error) => (false, Some(error)),
         };
         // Where no process was found, the group may have members, which is better than nothing.
@@ -178,7 +181,7 @@ impl ProcessInner {
                 .kill_by_pidfd(number)
                 .is_some_and(|sent| sent.is_ok())
         };
-        match unseen {
+        match scan_error {
             None if is_signalled => Ok(()),
             None => Err(Error::NotRunning { id: self.id }),
             Some(_) if !is_signalled && signals_group() => Ok(()),
@@ -195,11 +198,12 @@ impl ProcessInner {
             .is_some_and(|sent| sent.is_ok())
     }
 
-    /// Signals the group while it is certain to be ours because the leader is not reaped. `ask` records the request, unless the
-    /// leader has exited and only waits to be reaped.
+    /// Signals the group while it is certain to be ours because the leader is not reaped. `ask` records
+    /// the request, unless the leader has exited and only waits to be reaped.
     ///
-    /// The leader is reaped under the exit state's lock, which is held here: so it is at least a zombie until the signal is
-    /// sent. Another part of the host may have reaped it though (`waitpid(-1)`): then only a pidfd is certain.
+    /// The leader is reaped under the exit state's lock, which is held here: so it is at least a zombie
+    /// until the signal is sent. Another part of the host may have reaped it though (`waitpid(-1)`):
+    /// then only a pidfd is certain.
     fn signal_unreaped(
         &self,
         number: i32,
