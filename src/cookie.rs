@@ -2,8 +2,9 @@
 //! found again.
 //!
 //! - [`ID_VARIABLE`] names the process.
-//! - [`HOST_VARIABLE`] names the manager and the host: the manager's instance id, and the pid namespace,
-//!   pid and start time of the host. With it, another program can tell whether that host is still there.
+//! - [`HOST_VARIABLE`] names the manager and the host: the manager's instance id, and the pid
+//!   namespace, pid and start time of the host. With it, another program can check whether that host
+//!   still runs.
 //! - [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in. When one of these
 //!   is ended, the processes that a manager inside of it has started are found too.
 //!
@@ -31,7 +32,8 @@ pub(crate) struct Host {
     /// The pid is one of this namespace.
     pid_namespace: u64,
     pid: u32,
-    /// In clock ticks, as in `/proc/PID/stat`. It tells the host from a later process with the same pid.
+    /// In clock ticks, as in `/proc/PID/stat`. It distinguishes the host from a later process with the
+    /// same pid.
     start_time: u64,
 }
 

@@ -3,9 +3,9 @@
 //! Owns the base environment of a manager. Promises: the cookie is in every environment, and neither the
 //! host, the hook nor a request can change it. Takes no lock.
 //!
-//! Variables are kept in the form that the kernel takes. The part that all processes of a manager have
-//! in common is made once, when the manager is opened, and shared by all starts that change nothing of
-//! it. To read and sort the host's environment for each start took a tenth of the start.
+//! Variables are stored in the form that `execve` takes. The part that all processes of a manager have
+//! in common is made once, when the manager is opened, and shared by all starts that do not change it.
+//! Reading and sorting the host's environment for each start took a tenth of the start.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,14 +17,14 @@ use crate::config::{Config, Environment};
 use crate::cookie::{ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE, Origin};
 use crate::id::Id;
 use crate::request::check_variable;
-use crate::sys::texts::Texts;
+use crate::sys::cstrings::CStrings;
 
 /// The variables that the environment of each process of a manager begins with.
 #[derive(Debug)]
 pub(crate) struct Base {
     /// The configured environment, or the host's as it was when the manager was opened, with the cookie.
     /// `None` if there is a hook, which makes another one for each start.
-    shared: Option<Texts>,
+    shared: Option<CStrings>,
     /// The variables of the cookie that are the same for all processes of the manager.
     cookie: Vec<(&'static str, String)>,
 }
@@ -33,26 +33,26 @@ pub(crate) struct Base {
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     /// Without the variables that are in `own`.
-    base: Cow<'a, Texts>,
+    base: Cow<'a, CStrings>,
     /// The variables that are set for this process only.
-    own: Texts,
+    own: CStrings,
 }
 
 impl Base {
     pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Id]) -> Self {
         let cookie = Cookie::common(origin, ancestors);
-        let texts = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
-            let mut texts = Texts::default();
+        let strings = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
+            let mut strings = CStrings::default();
             variables
                 .filter(|(name, _)| !is_cookie(name))
-                .for_each(|(name, value)| push(&mut texts, &name, &value));
-            push_cookie(&mut texts, &cookie);
-            Some(texts)
+                .for_each(|(name, value)| push(&mut strings, &name, &value));
+            push_cookie(&mut strings, &cookie);
+            Some(strings)
         };
         let shared = match (&config.environment_hook, &config.environment) {
             (Some(_), _) => None,
-            (None, Some(fixed)) => texts(&mut fixed.clone().into_iter()),
-            (None, None) => texts(&mut std::env::vars_os()),
+            (None, Some(fixed)) => strings(&mut fixed.clone().into_iter()),
+            (None, None) => strings(&mut std::env::vars_os()),
         };
         Base { shared, cookie }
     }
@@ -80,28 +80,28 @@ impl Base {
             None => {
                 let hooked = hooked(config);
                 let hooked = hooked.iter().map(|(name, value)| (&**name, &**value));
-                let mut texts = without(hooked.filter(|(name, _)| !is_cookie(name)), &own);
-                push_cookie(&mut texts, &self.cookie);
-                Cow::Owned(texts)
+                let mut strings = without(hooked.filter(|(name, _)| !is_cookie(name)), &own);
+                push_cookie(&mut strings, &self.cookie);
+                Cow::Owned(strings)
             }
         };
-        let mut texts = Texts::default();
+        let mut strings = CStrings::default();
         own.iter()
-            .for_each(|(name, value)| push(&mut texts, name, value));
-        push_cookie(&mut texts, &[(ID_VARIABLE, id.to_string())]);
-        Block { base, own: texts }
+            .for_each(|(name, value)| push(&mut strings, name, value));
+        push_cookie(&mut strings, &[(ID_VARIABLE, id.to_string())]);
+        Block { base, own: strings }
     }
 }
 
 impl Block<'_> {
     /// All variables, in two lists.
-    pub(crate) fn texts(&self) -> [&Texts; 2] {
+    pub(crate) fn strings(&self) -> [&CStrings; 2] {
         [&self.base, &self.own]
     }
 
     /// The names and values of all variables.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.texts().into_iter().flat_map(variables)
+        self.strings().into_iter().flat_map(variables)
     }
 }
 
@@ -111,30 +111,30 @@ fn is_cookie(name: &OsStr) -> bool {
         .any(|cookie| name == *cookie)
 }
 
-fn push_cookie(texts: &mut Texts, cookie: &[(&str, String)]) {
+fn push_cookie(strings: &mut CStrings, cookie: &[(&str, String)]) {
     for (name, value) in cookie {
-        texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+        strings.push(&[name.as_bytes(), b"=", value.as_bytes()]);
     }
 }
 
-fn push(texts: &mut Texts, name: &OsStr, value: &OsStr) {
-    texts.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+fn push(strings: &mut CStrings, name: &OsStr, value: &OsStr) {
+    strings.push(&[name.as_bytes(), b"=", value.as_bytes()]);
 }
 
 /// The variables whose names are not among the others.
 fn without<'a>(
     variables: impl Iterator<Item = (&'a OsStr, &'a OsStr)>,
     others: &BTreeMap<&OsStr, &OsStr>,
-) -> Texts {
-    let mut texts = Texts::default();
+) -> CStrings {
+    let mut strings = CStrings::default();
     variables
         .filter(|(name, _)| !others.contains_key(name))
-        .for_each(|(name, value)| push(&mut texts, name, value));
-    texts
+        .for_each(|(name, value)| push(&mut strings, name, value));
+    strings
 }
 
-fn variables(texts: &Texts) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-    texts.iter().filter_map(|variable| {
+fn variables(strings: &CStrings) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    strings.iter().filter_map(|variable| {
         // A host may have a name that begins with an equals sign. No name has one after its first byte.
         let end = 1 + variable.get(1..)?.iter().position(|byte| *byte == b'=')?;
         let (name, value) = (&variable[..end], &variable[end + 1..]);
@@ -151,7 +151,7 @@ fn hooked(config: &Config) -> Environment {
         return environment;
     };
     let mut changed = environment.clone();
-    // The hook is code of the host. If it fails or panics, the start goes on.
+    // The hook is code of the host. If it fails or panics, the start continues.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         hook(&mut changed).map_err(|error| error.to_string())?;
         for (name, value) in &changed {

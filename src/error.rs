@@ -1,4 +1,4 @@
-//! What can go wrong, typed: every error names what was wrong and carries the operating system's own error.
+//! The errors of the library. Each names what was wrong and has the operating system's error, if any.
 
 use std::fmt;
 use std::io;
@@ -7,14 +7,15 @@ use std::sync::Arc;
 use crate::id::Id;
 use crate::status::Status;
 
-/// Why a call did not do what it was asked to.
+/// The error of a call.
 ///
-/// The text of an error names the offender (which variable, which directory, which limit) and is meant to be shown to
-/// the person or model that made the request. [`os_error`](Error::os_error) gives the operating system's number.
+/// The text of an error names the cause (which variable, which directory, which limit) and can be shown
+/// to the person or model that made the request. [`os_error`](Error::os_error) returns the error number
+/// of the operating system.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument is not acceptable; nothing was done.
+    /// An argument is invalid. Nothing was done.
     Invalid {
         /// Which argument.
         what: &'static str,
@@ -23,7 +24,7 @@ pub enum Error {
     },
     /// The manager or the scope is closed.
     Closed,
-    /// No process with this id is known here, or it belongs to another owner.
+    /// There is no process with this id, or it belongs to another owner.
     NotFound {
         /// The id that was asked for.
         id: String,
@@ -33,7 +34,7 @@ pub enum Error {
         /// The process.
         id: Id,
     },
-    /// The command could not be started. Nothing of it is left.
+    /// The command could not be started. The start has left nothing behind.
     Spawn {
         /// The step that failed.
         step: Step,
@@ -51,7 +52,7 @@ pub enum Error {
     },
     /// The key, or the id that the request brings, belongs to a different request.
     Conflict,
-    /// The key has started nothing here.
+    /// The key has started no process.
     UnknownKey,
     /// The process has not ended.
     StillRunning {
@@ -60,14 +61,14 @@ pub enum Error {
     },
     /// The key was canceled before it was started. It never ran, and will not.
     Canceled,
-    /// The process is known by its key and its output is gone.
+    /// The process was started with a key, has ended and was dropped.
     Expired {
-        /// How it ended. Its texts (command, directory) are gone too.
+        /// Its final status, without command and directory.
         status: Box<Status>,
     },
-    /// Somebody else is still starting this key: the outcome is open. The start itself goes on.
+    /// Another caller is still starting this key, and the timeout has passed. That start continues.
     StartPending,
-    /// The operating system refused something that is not the start of a command.
+    /// A system call failed, outside of the start of a command.
     Io {
         /// What was tried.
         what: String,
@@ -76,20 +77,20 @@ pub enum Error {
     },
     /// Called in a forked copy of the host, in which the library's threads do not exist.
     Forked,
-    /// Not possible on this platform.
+    /// Not supported on this platform.
     Unsupported {
         /// What was asked for.
         what: String,
     },
 }
 
-/// A step of a start, in the order in which they are taken.
+/// A step of a start. The steps are in the order in which they are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
     /// Getting the reader and the reaper thread.
     Thread,
-    /// Making the pipes and the descriptor that wakes the reader.
+    /// Making the pipes for the output, or getting another file descriptor for the start.
     Pipe,
     /// Making the process (limits on processes and memory).
     Process,
@@ -119,7 +120,7 @@ impl fmt::Display for Step {
 }
 
 impl Error {
-    /// The operating system's error number (`errno`), where it had a part in this.
+    /// The operating system's error number (`errno`), if there is one.
     pub fn os_error(&self) -> Option<i32> {
         match self {
             Error::Spawn { source, .. } | Error::Io { source, .. } => source.raw_os_error(),
@@ -201,7 +202,7 @@ impl fmt::Display for Error {
                 write!(f, "process {} has ended and its output is gone", status.id)
             }
             Error::StartPending => {
-                f.write_str("somebody else is still starting this key: the outcome is open")
+                f.write_str("another caller is still starting this key: the outcome is open")
             }
             Error::Io { what, source } => write!(f, "{what}: {source}"),
             Error::Forked => f.write_str("called in a forked copy of the host"),

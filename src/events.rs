@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::id::Id;
 use crate::output::Notify;
 use crate::process::{Process, Stream};
-use crate::sys::descriptor::Wake;
+use crate::sys::descriptor::EventFd;
 use crate::time::Deadline;
 
 /// The number of events that a subscription holds. Further ones are only counted.
@@ -44,7 +44,7 @@ pub enum Event {
     /// A [watched](Events::watch) stream has a byte past the cursor, its process has ended, or it has
     /// ended itself.
     Readable(Id, Stream),
-    /// A [background stop](Process::stop_in_background) is over.
+    /// A [background stop](Process::stop_in_background) has ended.
     Stopped(Id),
     /// This many events were dropped because the queue was full. Query the status of every process once.
     Missed(u64),
@@ -88,7 +88,7 @@ struct SubscriberQueue {
     /// Events that found the queue full, since the last [`Event::Missed`].
     lagged: AtomicU64,
     /// Made when the descriptor is first asked for.
-    wake: OnceLock<Wake>,
+    ready: OnceLock<EventFd>,
 }
 
 impl SubscriberQueue {
@@ -105,8 +105,8 @@ impl SubscriberQueue {
 
     /// Makes the descriptor readable.
     fn set_ready(&self) {
-        if let Some(wake) = self.wake.get() {
-            wake.raise();
+        if let Some(ready) = self.ready.get() {
+            ready.set();
         }
     }
 
@@ -138,7 +138,7 @@ impl Broadcaster {
             owner,
             sender: Mutex::new(Some(sender)),
             lagged: AtomicU64::new(0),
-            wake: OnceLock::new(),
+            ready: OnceLock::new(),
         });
         subscribers
             .by_number
@@ -162,7 +162,8 @@ impl Broadcaster {
         queues.iter().for_each(|queue| queue.push(event));
     }
 
-    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its queue.
+    /// Closes all subscriptions. A subscriber gets [`Error::Closed`] after it has taken what is in its
+    /// queue.
     pub(crate) fn close(&self) {
         let queues = {
             let mut subscribers = self.subscribers.lock();
@@ -215,13 +216,13 @@ impl Events {
     /// An event that is pushed meanwhile is not missed: if it was pushed before the second check, the
     /// check finds it; if after it, the push makes the descriptor readable again.
     fn clear_ready(&self) {
-        if let Some(wake) = self.queue.wake.get() {
+        if let Some(ready) = self.queue.ready.get() {
             if self.events.is_empty() {
-                wake.take();
+                ready.clear();
                 let closed = self.queue.sender.lock().is_none();
                 let lagged = self.queue.lagged.load(Ordering::Acquire) > 0;
                 if closed || lagged || !self.events.is_empty() {
-                    wake.raise();
+                    ready.set();
                 }
             }
         }
@@ -251,14 +252,14 @@ impl Events {
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         self.check_host()?;
         let failed = |error| Error::io("no descriptor for events", error);
-        if self.queue.wake.get().is_none() {
-            let wake = Wake::new().map_err(failed)?;
+        if self.queue.ready.get().is_none() {
+            let ready = EventFd::new().map_err(failed)?;
             // If another thread was faster, its descriptor is used and this one is closed.
-            let _ = self.queue.wake.set(wake);
+            let _ = self.queue.ready.set(ready);
             self.queue.set_ready();
         }
-        match self.queue.wake.get() {
-            Some(wake) => Ok(wake.as_fd()),
+        match self.queue.ready.get() {
+            Some(ready) => Ok(ready.as_fd()),
             None => Err(Error::Closed),
         }
     }

@@ -1,11 +1,11 @@
-//! Whether the leader of a process runs or how it ended, and the callers that wait for that.
+//! The exit state of a leader: whether it runs or how it ended, and the callers that wait for the end.
 //!
-//! Owns the exit state of one leader. Promises: the end is recorded once and never changes; every waiter is woken by it; an
-//! action of [`ExitState::with_unreaped`] happens before the leader is reaped or not at all. Knows no pid: reaping and
-//! signalling are closures.
+//! Promises: the end is recorded once and never changes; every waiter is woken by it; an action of
+//! [`ExitState::with_unreaped`] runs before the leader is reaped or not at all. Knows no pid: reaping
+//! and signalling are closures.
 //!
-//! One lock. While it is held the leader is signalled or reaped, and the process's slot is freed, which take leaves of the lock
-//! order.
+//! One lock. While it is held, the leader is signalled or reaped and the process's slot is freed, which
+//! takes leaf locks only.
 
 use std::time::{Instant, SystemTime};
 
@@ -26,30 +26,30 @@ pub(crate) struct ExitRecord {
 #[derive(Debug)]
 pub(crate) struct ExitState {
     /// Protects the record and the requests.
-    inner: Mutex<Inner>,
-    /// Signalled, with `inner`, at the end.
+    data: Mutex<ExitData>,
+    /// Notified, with `data`, when the end is recorded.
     ended: Condvar,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ExitData {
     record: Option<ExitRecord>,
     requests: StopRequests,
 }
 
-/// What the leader was asked to do, from which follows what ended it.
+/// The signals and requests to end that the leader was sent. They decide what has ended it.
 #[derive(Debug, Default)]
 pub(crate) struct StopRequests {
     /// The first request to end.
     by: Option<EndedBy>,
-    /// Each signal sent, as a bit.
+    /// The signals that were sent, one bit each.
     signals: u64,
     /// Whether one of them asks to end.
     signalled_to_end: bool,
 }
 
 impl StopRequests {
-    /// A request to end. The first one counts.
+    /// Records a request to end. The first one counts.
     pub(crate) fn end(&mut self, by: EndedBy) {
         self.by.get_or_insert(by);
     }
@@ -78,7 +78,7 @@ impl StopRequests {
 impl ExitState {
     pub(crate) fn new() -> Self {
         ExitState {
-            inner: Mutex::new(Inner {
+            data: Mutex::new(ExitData {
                 record: None,
                 requests: StopRequests::default(),
             }),
@@ -86,31 +86,32 @@ impl ExitState {
         }
     }
 
-    /// Runs `action` if the leader has not ended. It cannot be reaped meanwhile.
+    /// Runs `action` if the leader has not ended. The leader cannot be reaped meanwhile.
     pub(crate) fn with_unreaped<T>(
         &self,
         action: impl FnOnce(&mut StopRequests) -> T,
     ) -> Option<T> {
-        let mut inner = self.inner.lock();
-        match inner.record {
+        let mut data = self.data.lock();
+        match data.record {
             Some(_) => None,
-            None => Some(action(&mut inner.requests)),
+            None => Some(action(&mut data.requests)),
         }
     }
 
-    /// Records the end that `reap` gives, if it gives one. `reap` runs under the lock, so that no caller finds a leader that is
-    /// reaped and has not ended. Does nothing if the end is recorded. True if it is recorded now.
+    /// Records the end that `reap` returns, if any. `reap` runs under the lock, so that no caller sees
+    /// a leader that is reaped and has not ended. Does nothing if the end was recorded before. True if
+    /// the end is recorded, now or before.
     pub(crate) fn end(&self, reap: impl FnOnce() -> Option<(State, Usage)>) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.record.is_some() {
+        let mut data = self.data.lock();
+        if data.record.is_some() {
             return true;
         }
         let Some((state, usage)) = reap() else {
             return false;
         };
-        inner.record = Some(ExitRecord {
+        data.record = Some(ExitRecord {
             state,
-            ended_by: inner.requests.ended_by(state),
+            ended_by: data.requests.ended_by(state),
             usage,
             at: SystemTime::now(),
             instant: Instant::now(),
@@ -121,23 +122,23 @@ impl ExitState {
 
     /// The end, if it is recorded.
     pub(crate) fn now(&self) -> Option<ExitRecord> {
-        self.inner.lock().record
+        self.data.lock().record
     }
 
     /// Blocks until the end is recorded; `None` at the deadline.
     pub(crate) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
-        let mut inner = self.inner.lock();
-        while inner.record.is_none() {
+        let mut data = self.data.lock();
+        while data.record.is_none() {
             match deadline.instant() {
-                None => self.ended.wait(&mut inner),
+                None => self.ended.wait(&mut data),
                 Some(at) => {
-                    if self.ended.wait_until(&mut inner, at).timed_out() {
+                    if self.ended.wait_until(&mut data, at).timed_out() {
                         break;
                     }
                 }
             }
         }
-        inner.record
+        data.record
     }
 }
 

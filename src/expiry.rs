@@ -41,7 +41,7 @@ struct Schedule {
 /// What the timer thread has to handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expired {
-    /// The retention time of an ended process is over: it must be dropped.
+    /// The retention time of an ended process has passed: it must be dropped.
     Retention(Id),
     /// A process has reached this time limit.
     TimeLimit(Id, Instant),

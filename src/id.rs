@@ -1,4 +1,4 @@
-//! The name of a process: a UUID in text form.
+//! The id of a process.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(Uuid);
 
-/// A text that is no [`Id`]: not a UUID in its form with hyphens.
+/// The error of parsing an [`Id`]: the text is not a UUID in its form with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseIdError;
 
@@ -27,7 +27,7 @@ impl FromStr for Id {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        // Uuid also takes braces, a urn prefix and no hyphens; one id shall have one text.
+        // Uuid also accepts braces, a URN prefix and a text without hyphens. An id has only one text.
         if text.len() != Id::TEXT_LENGTH {
             return Err(ParseIdError);
         }

@@ -1,21 +1,23 @@
-//! procmgr starts shell commands for a host program, keeps a bounded picture of what each one printed, says exactly how
-//! each one ended, and never leaves one behind.
+//! procmgr starts shell commands for a host program, keeps a bounded copy of their output, reports
+//! exactly how each one ended, and leaves no process behind.
 //!
 //! # Why this is hard
 //!
-//! The exit of a command and the end of its output are two different facts: a server that a command leaves in the
-//! background holds the pipe for as long as it likes. Who waits for the end of the output hangs; who closes the pipe kills
-//! the server; who does neither loses the last line. A process number belongs to a stranger the moment after its owner was
-//! reaped. A child inherits blocked signals and descriptors from whoever starts it, and the next `setsid` takes it out
-//! of reach of a signal to its group. And output has no bound, while memory has.
+//! The exit of a command and the end of its output are different facts: a server that a command leaves
+//! in the background holds the pipe for as long as it runs. A host that waits for the end of the output
+//! hangs; one that closes the pipe kills the server; one that does neither loses the last line. A pid
+//! may belong to an unrelated process as soon as its process was reaped. A child inherits blocked
+//! signals and descriptors from its host, and `setsid` takes it out of reach of a signal to its group.
+//! And output has no bound, while memory has.
 //!
 //! # What to call
 //!
-//! A [`Manager`] starts what a [`Request`] describes and gives a [`Process`]: to [`follow`](Process::follow) or
-//! [`read`](Process::read) its output as it comes, to take a bounded [`output`](Process::output) as text, to
-//! [`wait`](Process::wait) for its end, to [`signal`](Process::signal) and [`stop`](Process::stop) it. Closing the manager
-//! ends whatever is left. [`Manager::scope`] gives the view of one owner. All calls may be made from any thread; those that
-//! block say so.
+//! A [`Manager`] starts what a [`Request`] describes and returns a [`Process`]:
+//! [`follow`](Process::follow) or [`read`](Process::read) its output as it comes, take a bounded
+//! [`output`](Process::output) as text, [`wait`](Process::wait) for its end,
+//! [`signal`](Process::signal) or [`stop`](Process::stop) it. Closing the manager ends all that is
+//! left. [`Manager::scope`] returns a view that is limited to one owner. All methods may be called from
+//! any thread; those that block say so.
 //!
 //! ```
 //! use procmgr::{Config, Manager, Request, State, Stream};
@@ -27,10 +29,48 @@
 //! # Ok::<(), procmgr::Error>(())
 //! ```
 //!
+//! # How it works
+//!
+//! Each live process has two threads of the library, a reader and a reaper, which are reused for later
+//! processes.
+//!
+//! - Start: a request is checked and completed with the options of the manager. The manager reserves a
+//!   slot, makes the pipes for the output and acquires the two threads. Then `clone` makes the leader,
+//!   which shares the host's memory until its exec, and returns a pidfd. The leader gets its own
+//!   process group, and its environment contains a cookie, which its descendants inherit.
+//! - Output: the reader thread waits in epoll for the pipe. It reads the bytes straight into the
+//!   output, which keeps the first and the last bytes of each stream, and notifies the callers that
+//!   wait. [`Process::read`] copies bytes from a cursor and consumes none. When no process holds the
+//!   write end of the pipe, the stream has ended.
+//! - End: the reaper thread waits in epoll for the pidfd, and a caller in [`Process::wait`] polls it
+//!   too. The first of them that sees the exit reads what is left in the pipe, reaps the leader,
+//!   records the end in the exit state, and wakes all callers that wait. The end is reported even if
+//!   other processes hold the pipe.
+//! - Stop: [`Process::stop`] sends TERM to the process group, waits for the grace period, and sends
+//!   KILL. After each of the two signals, a scan of `/proc` finds the processes outside of the group by
+//!   the cookie, and sends the signal to each through a pidfd. After KILL, the scan repeats until it
+//!   finds none. [`Manager::close`] does the same for all processes at the same time.
+//!
+//! A signal never reaches a reused pid: the leader is reaped under the lock that is held while the group is
+//! signalled by number, and every other process is signalled through a pidfd.
+//!
 //! # Limits
 //!
-//! Linux is built for and tested. A process that hangs in the kernel cannot be ended by anybody. One that wipes its
-//! environment, leaves its group and outlives its leader is not found.
+//! The library is built for Linux and tested there. A process that hangs in the kernel cannot be ended.
+//! A process that wipes its environment, leaves its group and outlives its leader is not found.
+
+// The modules, in the order of a process:
+//
+//     request -> manager -> spawn -> pipe  -> reader -> output -> read, snapshot
+//                             |                            ^
+//                             |                          drain
+//                             |                            |
+//                             +----> pidfd -> reaper -> exit -> wait, events
+//
+// `process` joins reader, reaper, output and exit. `threads` has the pairs of threads that run its
+// tasks. `process::ending` stops processes, and `sweep` scans `/proc` for it. `keys` makes starts
+// idempotent, `expiry` drops ended processes, and `ffi` is the C interface over the public types.
+// `tests/layering.rs` checks that modules use only modules of lower layers.
 
 mod config;
 mod cookie;
@@ -40,7 +80,7 @@ mod error;
 mod events;
 mod exit;
 mod expiry;
-/// The C face. Rust programs have no use for it, but its own tests and measurements.
+/// The C interface. Public for its own tests and benchmarks only.
 #[doc(hidden)]
 pub mod ffi;
 mod id;

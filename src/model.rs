@@ -88,7 +88,8 @@ impl World {
 
     /// Requests the end of the process and ends it.
     fn kill(&self) {
-        self.exit.with_unreaped(|asked| asked.end(EndedBy::Cancel));
+        self.exit
+            .with_unreaped(|requests| requests.end(EndedBy::Cancel));
         self.exit.end(|| Some((State::Exited(0), Usage::default())));
     }
 
@@ -220,8 +221,11 @@ fn model_every_waiter_sees_the_same_end() {
             end.ended_by
         });
         let other = Arc::clone(&exit);
-        let signaller =
-            thread::spawn(move || other.with_unreaped(|asked| asked.signal(9, true)).is_some());
+        let signaller = thread::spawn(move || {
+            other
+                .with_unreaped(|requests| requests.signal(9, true))
+                .is_some()
+        });
         exit.end(|| {
             let signal = 9;
             let core_dumped = false;

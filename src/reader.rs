@@ -1,11 +1,14 @@
-//! Reading the output of one process: from a pipe into the output, until no process holds the pipe.
+//! Reading the output of one process: from a pipe into the [`Output`], until no process holds the write
+//! end.
 //!
-//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller. Promises: every byte goes to
-//! the output in order; a silent process costs no CPU; a full lossless output stops the reading and nothing else. It knows
-//! nothing of the process. End of file is not the exit of the leader: that is the reaper's to say.
+//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller.
+//! Promises: every byte goes to the output in order; a silent process costs no CPU; a full lossless
+//! output stops only the reading. It knows nothing of the process. End of file is not the exit of the
+//! leader, which the reaper reports.
 //!
-//! One thread reads, with one exception: whichever thread finds that the leader has exited [drains](Source::drain) the pipe.
-//! Both read under the output's lock, so bytes keep their order.
+//! The reader thread is the only one that reads, with one exception: the thread that publishes the exit
+//! of the leader [drains](Source::drain) the pipe. Both read under the output's lock, so bytes keep
+//! their order.
 //!
 //! Lock order: a source's registration, then that of its output.
 
@@ -22,33 +25,33 @@ use crate::output::{Filled, Output};
 use crate::sys::descriptor::{PollFd, available, poll, read_vectored};
 use crate::sys::poller::{Interest, Poller};
 
-/// How many reads of one pipe follow each other before the other pipe gets its turn.
+/// The number of reads of one pipe before the other pipe is read.
 const READS_IN_A_ROW: usize = 64;
 
-/// How often the reader tries again when a pipe is empty that has just had data. The writer is most likely about to write, and
-/// a sleep and a wake-up take longer than its next write.
+/// How often the reader yields and reads again when a pipe that has just had data is empty. The writer
+/// will probably write soon, and going to sleep and waking up takes longer than its next write.
 const YIELDS: usize = 5;
 
-/// A pipe and the output that it goes to.
+/// A pipe and the output that its bytes go to.
 #[derive(Debug)]
 pub(crate) struct Source {
     pipe: OwnedFd,
     output: Arc<Output>,
-    /// Where the reader's thread waits.
+    /// The poller of the reader thread.
     poller: Arc<Poller>,
-    /// Whether the pipe is registered. Held while the registration is changed, so that the last change is made by what the
-    /// output is then.
+    /// Whether the pipe is registered. Held while the registration is changed, so that the last change
+    /// is made according to the latest state of the output.
     registered: Mutex<bool>,
     /// End of file was found.
     has_ended: AtomicBool,
 }
 
-/// What reading came to.
+/// The result of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
     /// The pipe is empty, or the output is full.
     Wait,
-    /// There may be more.
+    /// The pipe may have more bytes.
     More,
     /// End of file.
     Ended,
@@ -67,10 +70,12 @@ impl Source {
         })
     }
 
-    /// Lets the reader be woken by bytes, or by nothing but the hang-up while a lossless output is full.
+    /// Arms the pipe: the reader is woken by bytes, or only by the hang-up while a lossless output is
+    /// full.
     ///
-    /// Called by the reader that finds the output full, and by the follower that makes room. Whichever comes last sees in the
-    /// output what both have done there, because both change the output first: a wake-up is not lost.
+    /// Called by the reader that finds the output full, and by the follower that makes room. Both
+    /// change the output before they call this, so the later call sees both changes, and no wake-up is
+    /// lost.
     pub(crate) fn arm(&self) {
         let registered = self.registered.lock();
         if *registered {
@@ -78,19 +83,19 @@ impl Source {
                 true => Interest::Hangup,
                 false => Interest::Readable,
             };
-            // To change what is registered takes no memory.
+            // EPOLL_CTL_MOD allocates no memory, so it does not fail.
             let _ = self.poller.modify(self.pipe.as_fd(), interest);
         }
     }
 
-    /// Ends the registration for good.
+    /// Removes the pipe from the poller. It is never registered again.
     pub(crate) fn deregister(&self) {
         if std::mem::take(&mut *self.registered.lock()) {
             self.poller.remove(self.pipe.as_fd());
         }
     }
 
-    /// Reads what there is, as far as it may go on.
+    /// Reads until the pipe is empty, the output is full, the pipe has ended, or [`READS_IN_A_ROW`].
     pub(crate) fn read_available(&self) -> ReadOutcome {
         if self.has_ended.load(Ordering::Relaxed) {
             return ReadOutcome::Ended;
@@ -100,7 +105,8 @@ impl Source {
             match self.fill(false) {
                 Ok(Filled::Bytes(0)) => return self.end(),
                 Ok(Filled::Bytes(_)) => yields = 0,
-                // After the last writer what is left is kept beyond the size of the ring.
+                // No process can write any more: what is left in the pipe is stored although the ring
+                // is full.
                 Ok(Filled::Full) if self.state().0 => return self.drain(),
                 Ok(Filled::Full) => {
                     self.arm();
@@ -116,7 +122,7 @@ impl Source {
                         self.output.end_burst();
                         return ReadOutcome::Wait;
                     }
-                    // Nothing more can come from a descriptor that cannot be read.
+                    // A descriptor that cannot be read counts as ended.
                     _ => return self.end(),
                 },
             }
@@ -124,10 +130,11 @@ impl Source {
         ReadOutcome::More
     }
 
-    /// Reads the bytes that are in the pipe now, also into a full output, and finds out whether it has ended.
+    /// Reads the bytes that are in the pipe now, also into a full output, and checks whether the pipe
+    /// has ended.
     ///
-    /// Called after the exit of a writer, this is all that it wrote. A byte that another thread has taken out of the pipe by
-    /// then is in the output, or will be before the output's lock is free.
+    /// Called after the exit of a writer, this reads everything that it wrote. A byte that another
+    /// thread has read by then is in the output before the output's lock is released.
     pub(crate) fn drain(&self) -> ReadOutcome {
         while !self.has_ended.load(Ordering::Relaxed) {
             let mut left = available(self.pipe.as_fd()).unwrap_or(0);
@@ -135,9 +142,9 @@ impl Source {
                 match self.fill(true) {
                     Ok(Filled::Bytes(count @ 1..)) => left = left.saturating_sub(count),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // Another thread has read them.
+                    // Another thread has read the bytes.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // No memory for a lossless output that is full.
+                    // Out of memory: a full lossless output cannot grow.
                     Ok(Filled::Full) if !self.state().0 => return ReadOutcome::Wait,
                     Ok(_) | Err(_) => return self.end(),
                 }
@@ -145,7 +152,7 @@ impl Source {
             match self.state() {
                 (false, _) => return ReadOutcome::Wait,
                 (true, false) => return self.end(),
-                // The last writer has written since, and has gone.
+                // The last writer has written and exited since.
                 (true, true) => {}
             }
         }
@@ -157,7 +164,7 @@ impl Source {
             .fill(grow, |pieces| read_vectored(self.pipe.as_fd(), pieces))
     }
 
-    /// Whether no process is left that could write, and whether there are bytes to read.
+    /// Whether no process holds the write end, and whether there are bytes to read.
     fn state(&self) -> (bool, bool) {
         let mut set = [PollFd::readable(self.pipe.as_fd())];
         let is_known = poll(&mut set, Some(Duration::ZERO)).is_ok();
@@ -192,9 +199,9 @@ mod tests {
     use crate::sys::poller::Waker;
     use crate::time::Deadline;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// A pipe of which nothing is read yet, and its other end.
+    /// A source that has not been read, and its write end.
     fn source(lossless: bool) -> (Source, io::PipeWriter) {
         let waker = Arc::new(Waker::new().expect("descriptors"));
         let poller = Arc::new(Poller::new(&waker).expect("descriptors"));
@@ -210,16 +217,16 @@ mod tests {
         (source.expect("memory"), writer)
     }
 
-    /// The kernel looks whether there are bytes, and then whether there are writers: of a last write right before the end of the
-    /// last writer it may tell the end alone.
+    /// The kernel checks for bytes and then for writers. If the last writer writes and exits in
+    /// between, poll reports the hang-up alone.
     #[test]
     fn what_was_written_last_is_read() {
         for bytes in ["", "bytes"] {
             let (source, mut writer) = source(false);
             writer.write_all(bytes.as_bytes()).expect("room");
             drop(writer);
-            // A process that another test is just starting may hold the pipe for a moment longer.
-            let deadline = Deadline::after(PATIENCE);
+            // A child that another test starts may hold the pipe until its exec.
+            let deadline = Deadline::after(TIMEOUT);
             while source.drain() != ReadOutcome::Ended {
                 assert!(!deadline.passed(), "a process holds it");
                 thread::yield_now();
@@ -229,7 +236,8 @@ mod tests {
         }
     }
 
-    /// What a leader has written last is kept beyond the size of the ring, and reading goes on after that.
+    /// The last bytes of a leader are stored although the ring is full, and reading continues after
+    /// that.
     #[test]
     fn a_full_output_is_drained() {
         let (source, mut writer) = source(true);
@@ -250,7 +258,8 @@ mod tests {
         assert_eq!(source.output.total(), written);
     }
 
-    /// The reader finds the output full at the moment at which a follower makes room. Whichever arms the pipe last knows of both.
+    /// The reader finds the output full at the moment at which a follower makes room. The last one to
+    /// arm the pipe sees both changes.
     #[test]
     fn a_reader_and_a_follower_arm_in_any_order() {
         const BYTES: u64 = 20 << 20;
@@ -271,7 +280,7 @@ mod tests {
             let mut buffer = vec![0; 100_000];
             let (mut cursor, options) = (0, ReadOptions::default());
             while cursor < BYTES {
-                let deadline = Deadline::after(PATIENCE);
+                let deadline = Deadline::after(TIMEOUT);
                 let resume = || source.arm();
                 let output = &source.output;
                 let chunk = output.read(cursor, &mut buffer, options, deadline, resume);

@@ -1,7 +1,8 @@
-//! Reaping the leader of one process: from its exit to the record of its end.
+//! Reaping the leader of one process: from its exit to the [exit state](ExitState).
 //!
-//! The reaper thread of the process does this, and a caller that waits for the end does the same if it is scheduled first:
-//! [`reap`] is idempotent. Promises: the leader is reaped under the lock that each caller takes that signals by number.
+//! Called by the reaper thread of the process, and by a caller that waits for the end if it is
+//! scheduled first: [`reap`] is idempotent. Promises: the leader is reaped under the exit state's lock,
+//! which is also held during each signal by pid, so a signal never reaches a reused pid.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -9,9 +10,9 @@ use crate::exit::ExitState;
 use crate::status::{State, Usage};
 use crate::sys::child::{self, Child, Exit};
 
-/// Records the end of a leader that has exited. `before` runs under the exit state's lock, once, right before the record. True
-/// if the end is recorded, now or before; false if the leader cannot be reaped yet: while it is traced, its tracer gets the exit
-/// first.
+/// Reaps a leader that has exited and records its end. `before` runs once, under the exit state's lock,
+/// right before the record. True if the end is recorded, now or before; false if the leader cannot be
+/// reaped yet: while it is traced, its tracer gets the exit first.
 pub(crate) fn reap(leader: Child<'_>, exit: &ExitState, before: impl FnOnce()) -> bool {
     exit.end(|| {
         let end = match child::reap(leader) {
@@ -23,13 +24,13 @@ pub(crate) fn reap(leader: Child<'_>, exit: &ExitState, before: impl FnOnce()) -
     })
 }
 
-/// The end of a leader whose status is lost: the host has reaped it, or ignores SIGCHLD, so that the kernel has thrown the
-/// status away.
+/// The end of a leader whose status is lost: the host has reaped it, or ignores SIGCHLD, so that the
+/// kernel has discarded the status.
 pub(crate) fn lost() -> (State, Usage) {
     (State::Lost, Usage::default())
 }
 
-/// What the kernel says of an exit, in the words of a status.
+/// The state and usage of an exit.
 fn outcome(exit: &Exit) -> (State, Usage) {
     let usage = Usage {
         user: exit.user,

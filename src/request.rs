@@ -167,7 +167,7 @@ impl Request {
     }
 
     /// Sets how long a start waits while another caller starts the same key. After that it fails with
-    /// [`Error::StartPending`], and the other start goes on. Default: `None`, no limit.
+    /// [`Error::StartPending`], and the other start continues. Default: `None`, no limit.
     pub fn start_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.start_timeout = timeout.into();
         self

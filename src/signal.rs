@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A signal for a process: the ones that people stop, reload and pause commands with.
+/// A signal for a process: those to stop, reload and pause commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Signal {
@@ -12,13 +12,13 @@ pub enum Signal {
     Terminate,
     /// SIGINT: what Ctrl-C sends.
     Interrupt,
-    /// SIGHUP: the terminal is gone, or: read your configuration again.
+    /// SIGHUP: its terminal was closed; many servers reload their configuration.
     Hangup,
     /// SIGQUIT: ends it with a core dump.
     Quit,
     /// SIGSTOP: pauses it; cannot be caught.
     Stop,
-    /// SIGCONT: lets it go on.
+    /// SIGCONT: resumes it.
     Continue,
     /// SIGUSR1.
     User1,
@@ -40,8 +40,8 @@ impl Signal {
         Signal::User2,
     ];
 
-    /// The name in lower case, as the reference system takes it: `kill`, `terminate`, `interrupt`, `hangup`, `quit`,
-    /// `stop`, `continue`, `user1`, `user2`.
+    /// The name in lower case, as the reference system takes it: `kill`, `terminate`, `interrupt`,
+    /// `hangup`, `quit`, `stop`, `continue`, `user1`, `user2`.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Kill => "kill",

@@ -1,16 +1,16 @@
-//! How many processes may live at once.
+//! The limit of live processes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The limit of a manager, and how much of it is in use.
+/// The slots of a manager.
 #[derive(Debug)]
 pub(crate) struct Slots {
     limit: usize,
     used: AtomicUsize,
 }
 
-/// The place of one live process, or of a start under way. Dropped, it is free.
+/// The slot of one live process, or of a start under way. Dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<Slots>);
 
@@ -22,7 +22,7 @@ impl Slots {
         })
     }
 
-    /// A free place; `None` if all are in use.
+    /// Takes a free slot; `None` if all are in use.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
         let one_more = |used| (used < self.limit).then_some(used + 1);
         self.used

@@ -1,14 +1,16 @@
-//! Starting the leader: from a checked description to a child and the pipes of its output.
+//! Starting the leader: from a checked [`SpawnSpec`] to a child and the pipes of its output.
 //!
-//! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and says which step failed; the
-//! leader leads its own process group and inherits nothing of the host but what it is given. Takes no lock.
+//! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and
+//! says which step failed; the leader leads its own process group and inherits nothing of the host but
+//! what it is given. Takes no lock.
 //!
-//! There is one way, the `clone` of [`sys::spawn`](crate::sys::spawn), and the standard library's for hosts that ask for it
-//! ([`StartMethod::Std`]).
+//! A child is made by the `clone` of [`sys::spawn`](crate::sys::spawn), or by the standard library if
+//! the manager is configured so ([`StartMethod::Std`]).
 //!
-//! A session of its own keeps the host's controlling terminal from the leader, and takes longer than the rest of the
-//! preparations: most kernels make a scheduling group for each session. So the leader gets one where the host has such a terminal,
-//! and a process group everywhere else.
+//! In its own session the leader has no access to the host's controlling terminal. But `setsid` takes
+//! longer than the rest of the preparations, because most kernels make a scheduling group for each
+//! session. So the leader gets a session if the host has a controlling terminal, and only a process
+//! group otherwise.
 
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr};
@@ -24,22 +26,22 @@ use crate::environment::Block;
 use crate::error::{Error, Step};
 use crate::sys;
 use crate::sys::child::Pid;
+use crate::sys::cstrings::CStrings;
 use crate::sys::descriptor::{above_standard, set_nonblocking};
 use crate::sys::path::{open_directory, open_null};
 use crate::sys::pidfd::PidFd;
-use crate::sys::spawn::{Image, Spawned, Stage};
+use crate::sys::spawn::{ExecSpec, Spawned, Stage};
 use crate::sys::terminal::has_controlling_terminal;
-use crate::sys::texts::Texts;
 
-/// Where programs are looked for when the environment has no `PATH`.
+/// The search path if the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What to spawn, with everything resolved.
 #[derive(Debug)]
 pub(crate) struct SpawnSpec<'a> {
     pub(crate) program: &'a OsStr,
-    /// The first one is the name by which the program is called.
-    pub(crate) arguments: Texts,
+    /// The first one is argv[0].
+    pub(crate) arguments: CStrings,
     /// `None` is the host's own.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) environment: Block<'a>,
@@ -55,7 +57,7 @@ pub(crate) struct OutputPipes {
 }
 
 impl OutputPipes {
-    /// Makes one pipe, or one for each stream. Gives the ends to read from too.
+    /// Makes one pipe, or one for each stream. Returns the read ends too.
     pub(crate) fn new(separate: bool) -> Result<(Self, Vec<OwnedFd>), Error> {
         Self::make(separate).map_err(no_pipe)
     }
@@ -85,7 +87,8 @@ pub(crate) fn no_pipe(error: io::Error) -> Error {
     Error::spawn(Step::Pipe, "pipe for its output", error)
 }
 
-/// In a host with 0, 1 or 2 closed a pipe may get such a number, and a host that opens its own would overwrite it.
+/// In a host with 0, 1 or 2 closed, a pipe may get such a number, and a host that opens its standard
+/// descriptors late would overwrite it.
 fn reader(pipe: PipeReader) -> io::Result<OwnedFd> {
     set_nonblocking(pipe.as_fd())?;
     above_standard(pipe.into())
@@ -101,59 +104,59 @@ pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned
     let program = find_program(spec)?;
     match spec.method {
         StartMethod::Automatic => spawn_clean(spec, &program, directory.as_ref(), pipes),
-        StartMethod::Std => {
-            spawn_with_std(spec, &program, pipes).map_err(|error| Failed(stage_of(&error), error))
-        }
+        StartMethod::Std => spawn_with_std(spec, &program, pipes)
+            .map_err(|error| SpawnFailure(stage_of(&error), error)),
     }
-    .map_err(|Failed(stage, error)| explain(stage, error, spec, &program))
+    .map_err(|SpawnFailure(stage, error)| explain(stage, error, spec, &program))
 }
 
-/// A descriptor of the working directory.
+/// Opens the working directory.
 fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
     let opened = open_directory(path).and_then(|directory| {
-        // Our own way finds out in the child. The standard library would not say what was refused.
+        // The clone reports a refused `fchdir` as such. The standard library does not say which step
+        // failed.
         if method == StartMethod::Std {
             sys::path::executable(path)?;
         }
         Ok(directory)
     });
-    opened.map_err(|error| match error.raw_os_error().map(sys::failure) {
-        Some(sys::Failure::Descriptors) => {
+    opened.map_err(|error| match sys::shortage(&error) {
+        Some(sys::Shortage::Descriptors) => {
             Error::spawn(Step::Pipe, "descriptor for its directory", error)
         }
         _ => Error::spawn(Step::Directory, path.display().to_string(), error),
     })
 }
 
-/// What a spawn was doing when it failed.
-struct Failed(Stage, io::Error);
+/// The step of a spawn that failed, and its error.
+struct SpawnFailure(Stage, io::Error);
 
 fn spawn_clean(
     spec: &SpawnSpec<'_>,
     program: &Path,
     directory: Option<&OwnedFd>,
     pipes: &OutputPipes,
-) -> Result<Spawned, Failed> {
+) -> Result<Spawned, SpawnFailure> {
     let program = CString::new(program.as_os_str().as_bytes())
-        .map_err(|error| Failed(Stage::Execute, error.into()))?;
-    let input = open_null().map_err(|error| Failed(Stage::Descriptors, error))?;
-    sys::spawn::spawn(&Image {
+        .map_err(|error| SpawnFailure(Stage::Execute, error.into()))?;
+    let input = open_null().map_err(|error| SpawnFailure(Stage::Descriptors, error))?;
+    sys::spawn::spawn(&ExecSpec {
         program: &program,
         arguments: &spec.arguments,
-        environment: spec.environment.texts(),
+        environment: spec.environment.strings(),
         directory: directory.map(|directory| directory.as_fd()),
         session: has_controlling_terminal(),
         standard: [input.as_fd(), pipes.stdout.as_fd(), pipes.stderr().as_fd()],
         passed: &[],
     })
     .map_err(|(stage, error)| match (stage, stage_of(&error)) {
-        // A clone that has no descriptor left for the pidfd.
-        (Stage::Process, Stage::Descriptors) => Failed(Stage::Descriptors, error),
-        (stage, _) => Failed(stage, error),
+        // The clone failed because it had no descriptor left for the pidfd.
+        (Stage::Process, Stage::Descriptors) => SpawnFailure(Stage::Descriptors, error),
+        (stage, _) => SpawnFailure(stage, error),
     })
 }
 
-/// Starts what is described with the standard library.
+/// Starts the leader with the standard library.
 fn spawn_with_std(
     spec: &SpawnSpec<'_>,
     program: &Path,
@@ -177,16 +180,17 @@ fn spawn_with_std(
     let pid = Pid::try_from(child.id()).map_err(io::Error::other)?;
     Ok(Spawned {
         pid,
-        // It cannot be another process's: nothing of ours has reaped the child. Without one, it is known by its number.
+        // The pid is not reused: the child was not reaped. Without a pidfd, the child is known by its
+        // pid.
         pidfd: PidFd::open(pid).ok(),
     })
 }
 
-/// The standard library does not say what it was doing.
+/// The standard library does not report the step, so it is derived from the error.
 fn stage_of(error: &io::Error) -> Stage {
-    match error.raw_os_error().map(sys::failure) {
-        Some(sys::Failure::Descriptors) => Stage::Descriptors,
-        Some(sys::Failure::Processes) => Stage::Process,
+    match sys::shortage(error) {
+        Some(sys::Shortage::Descriptors) => Stage::Descriptors,
+        Some(sys::Shortage::Processes) => Stage::Process,
         _ => Stage::Execute,
     }
 }
@@ -213,9 +217,11 @@ fn exists(spec: &SpawnSpec<'_>, program: &Path) -> bool {
     directory.join(program).exists()
 }
 
-/// The path to execute: the program as given if it has a slash, else the first one in the new environment's `PATH`.
+/// The path to execute: the program as given if it has a slash, else the first one in the new
+/// environment's `PATH`.
 ///
-/// std would fork to search a `PATH` that is not the host's, so the search is done here.
+/// The standard library would fork to search a `PATH` that is not the host's, so the search is done
+/// here.
 fn find_program<'a>(spec: &SpawnSpec<'a>) -> Result<Cow<'a, Path>, Error> {
     let name = spec.program;
     if name.as_bytes().contains(&b'/') {
@@ -228,7 +234,7 @@ fn find_program<'a>(spec: &SpawnSpec<'a>) -> Result<Cow<'a, Path>, Error> {
         .unwrap_or(OsStr::new(DEFAULT_PATH));
     let mut found = None;
     for entry in std::env::split_paths(path) {
-        // An entry that is not absolute, and an empty one, begin at the directory that the process runs in.
+        // A relative or empty entry is relative to the working directory of the process.
         let here = Path::new(".").join(&entry).join(name);
         let (candidate, from_host) = match &spec.directory {
             _ if entry.is_absolute() => (entry.join(name), entry.join(name)),

@@ -341,8 +341,7 @@ impl<W, E> Scan<'_, W, E> {
     /// Whether this error says that a resource ran out and nothing about the process. If so, it becomes
     /// the scan error.
     fn record_shortage(&mut self, error: io::Error) -> bool {
-        let failure = error.raw_os_error().map(sys::failure);
-        let exhausted = failure.is_some_and(|failure| failure != sys::Failure::Other);
+        let exhausted = sys::shortage(&error).is_some();
         if exhausted {
             self.scan_error = Some(error);
         }

@@ -1,13 +1,16 @@
-//! The locks on which threads of the host wait for something to happen.
+//! The locks that have a condition variable, on which threads of the host wait.
 //!
-//! They are the standard library's, and in a model loom's. Those of parking_lot hand a lock over to a thread that waits for it,
-//! and a notification makes the waiters of a condition variable wait for the lock. A thread of the host that is suspended in
-//! such a wait (by a handler that does not return, by a debugger) would then hold the lock. Here it takes the lock by itself or
-//! not at all. parking_lot serves the locks that are held for a moment and have no condition variable.
+//! They are the standard library's, and in a model loom's. A lock of parking_lot is handed over to a
+//! waiting thread, and a notification moves the waiters of a condition variable to the lock. If a
+//! thread of the host is suspended in such a wait (by a signal handler that does not return, by a
+//! debugger), it would be given the lock and keep it. A thread that waits for one of these locks takes
+//! it itself when it runs. The locks without a condition variable, which are held briefly, are
+//! parking_lot's.
 //!
-//! A panic poisons no lock: what it leaves is put right by guards of its own.
+//! Poisoning is ignored: after a panic, guards restore the state.
 //!
-//! A model has no clock. A wait with a deadline is there a wait without one, so models use none.
+//! A model has no clock: in it, a wait with a deadline is a wait without one, so models use no
+//! deadlines.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -22,7 +25,7 @@ use std::sync as base;
 #[derive(Default)]
 pub(crate) struct Mutex<T>(base::Mutex<T>);
 
-/// Empty only while a condition variable has it, or while it is [unlocked](MutexGuard::unlocked).
+/// `None` only during a wait on a condition variable and while it is [unlocked](MutexGuard::unlocked).
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     guard: Option<base::MutexGuard<'a, T>>,
@@ -54,7 +57,7 @@ impl<T> Mutex<T> {
 }
 
 impl<T> MutexGuard<'_, T> {
-    /// Runs `work` without the lock.
+    /// Runs `work` with the lock released.
     pub(crate) fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
         guard.guard = None;
         let result = work();

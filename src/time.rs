@@ -1,8 +1,9 @@
-//! Deadlines: a timeout at the edge becomes a point in time inside, so that waiting again never waits longer.
+//! Deadlines: a timeout at the edge becomes a point in time inside, so that waiting again never waits
+//! longer.
 
 use std::time::{Duration, Instant};
 
-/// A point in time to wait for; `None` waits for ever.
+/// The time until which to wait; `None` is without a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
 
@@ -14,7 +15,7 @@ impl Deadline {
         Deadline::at(Instant::now())
     }
 
-    /// The point in time `timeout` from now. One too far away to be counted is never.
+    /// The deadline `timeout` from now. One that overflows is never.
     pub(crate) fn after(timeout: Duration) -> Self {
         Deadline(Instant::now().checked_add(timeout))
     }
@@ -31,7 +32,7 @@ impl Deadline {
         self.0.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// What is left, `None` for ever.
+    /// The time left; `None` is without a limit.
     pub(crate) fn left(self) -> Option<Duration> {
         self.0
             .map(|at| at.saturating_duration_since(Instant::now()))

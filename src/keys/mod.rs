@@ -4,8 +4,8 @@
 //!
 //! - Of all callers that start the same key at the same time, one starts it. The others wait and get the
 //!   outcome.
-//! - A cancel that comes before the spawn prevents it. A cancel that comes later is told which process
-//!   to stop.
+//! - A cancel that comes before the spawn prevents it. A later cancel gets the id of the process to
+//!   stop.
 //! - A record outlives the output of its process. It is removed only by [`KeyTable::forget`].
 //! - A full table refuses new keys and never evicts a record.
 //!

@@ -80,8 +80,8 @@ impl Manager {
         })
     }
 
-    /// The id of this manager, different for each manager that is opened. With it, a caller can tell a
-    /// key that was never started here from one that was started by another manager.
+    /// The id of this manager, different for each manager that is opened. With it, a caller can
+    /// distinguish a key that was never started here from one that was started by another manager.
     pub fn instance(&self) -> Result<Id, Error> {
         Ok(self.checked()?.inner.origin.instance)
     }
@@ -125,7 +125,7 @@ impl Manager {
 
     /// Drops an ended process, and the record of its key if it has one. The key can then be started again.
     ///
-    /// What the process left behind goes on until the manager is closed. Fails with
+    /// What the process left behind runs on until the manager is closed. Fails with
     /// [`Error::StillRunning`] if the process has not ended.
     pub fn forget(&self, id: Id) -> Result<(), Error> {
         self.checked()?.forget(id)
@@ -158,7 +158,7 @@ impl Manager {
         self.checked()?.events()
     }
 
-    /// Ends the processes of hosts that have ended, whichever manager of theirs has started them.
+    /// Ends the processes that hosts that have ended had started, through any of their managers.
     /// Returns the number of processes that were ended.
     ///
     /// For a program that was killed and starts again. It finds every process that carries the cookie of

@@ -14,7 +14,7 @@ use super::shared::{Closing, ManagerInner, Table};
 use crate::error::Error;
 use crate::events::Events;
 use crate::id::Id;
-use crate::process::{Origin, Process, ProcessInner};
+use crate::process::{HandleKind, Process, ProcessInner};
 use crate::request::{Request, check_text, check_variable};
 use crate::status::{Listing, Status};
 
@@ -102,7 +102,7 @@ impl Scope {
         let process = self.inner.table.lock().processes.get(&id).cloned();
         if let Some(process) = process {
             if self.sees(process.about.owner.as_deref()) {
-                return Ok(Process::new(process, Origin::Own));
+                return Ok(Process::new(process, HandleKind::Own));
             }
         } else if let Some((owner, status)) = self.inner.keys.expired(id) {
             if self.sees(owner.as_deref()) {

@@ -20,12 +20,12 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::id::Id;
 use crate::keys::{Claim, OwnedKey, PendingStart};
-use crate::process::{Origin, Preparation, Process, ProcessInner, Settings};
+use crate::process::{HandleKind, Preparation, Process, ProcessInner, Settings};
 use crate::request::{Form, Request};
 use crate::spawn::{self, OutputPipes, SpawnSpec};
 use crate::status::{About, EndedBy};
+use crate::sys::cstrings::CStrings;
 use crate::sys::spawn::Spawned;
-use crate::sys::texts::Texts;
 use crate::time::Deadline;
 
 impl Scope {
@@ -38,7 +38,7 @@ impl Scope {
             None if self.inner.keys.knows(id) => Err(Error::Conflict),
             None => {
                 let process = self.spawn(request, id, owner, None)?;
-                Ok(Process::new(process, Origin::Own))
+                Ok(Process::new(process, HandleKind::Own))
             }
         }
     }
@@ -66,7 +66,7 @@ impl Scope {
                     // iteration finds that.
                     let process = self.inner.table.lock().processes.get(&id).cloned();
                     let Some(process) = process else { continue };
-                    return Ok(Process::new(process, Origin::Attached));
+                    return Ok(Process::new(process, HandleKind::Attached));
                 }
             };
             return match self.spawn(request, id, owner, Some(&pending)) {
@@ -75,7 +75,7 @@ impl Scope {
                         // The cancel may have timed out.
                         let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
                     }
-                    Ok(Process::new(process, Origin::Own))
+                    Ok(Process::new(process, HandleKind::Own))
                 }
                 Err(error) => {
                     // Only a failed spawn is remembered. A start that was refused may be tried again.
@@ -107,7 +107,8 @@ impl Scope {
         let sequence = reservation.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
         let leader = resolved.spawn(inner, &pipes)?;
-        // The leader alone holds these ends before its end can be published: an output that has ended is seen to have.
+        // The host's write ends are closed before the end can be published, so that an output that has
+        // ended is seen to have ended.
         drop(pipes);
 
         // From here on nothing can fail, so that the process cannot be lost before it is in the table.
@@ -131,14 +132,14 @@ impl Scope {
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
             slot: reservation.take_slot(),
         };
-        let (process, works) = ProcessInner::new(id, leader, preparation, about, settings);
+        let (process, tasks) = ProcessInner::new(id, leader, preparation, about, settings);
         reservation.publish(&process);
-        // Before the works begin, so that the event of the start is sent before that of the end.
+        // Before the tasks begin, so that the event of the start is sent before that of the end.
         inner.send(Event::Started(id), &process.about);
         if let Some(at) = process.about.ends_at {
             inner.expiry.add_limit(id, at);
         }
-        works.begin();
+        tasks.start();
         Ok(process)
     }
 }
@@ -163,7 +164,7 @@ impl<'a> Resolved<'a> {
             Form::Program(program) => (program.as_os_str(), None),
             Form::Shell(command) => (config.shell.as_os_str(), Some(command)),
         };
-        let mut arguments = Texts::default();
+        let mut arguments = CStrings::default();
         arguments.push(&[program.as_bytes()]);
         if let Some(command) = command {
             arguments.push(&[b"-c"]);

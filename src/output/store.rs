@@ -258,7 +258,8 @@ impl Store {
         resumes
     }
 
-    /// Copies what is kept: the first `head` and the last `tail` bytes, with [room](NOTE_ROOM) for a note.
+    /// Copies the kept bytes: the first `head` and the last `tail` bytes, with [room](NOTE_ROOM) for
+    /// the marker.
     pub(crate) fn kept(&self) -> Kept {
         let head = self.head_used();
         let tail_from = self

@@ -1,4 +1,4 @@
-//! A stream of a process as an ordinary reader.
+//! A stream of a process as a [`std::io::Read`].
 
 use std::io;
 
@@ -8,10 +8,10 @@ use crate::output::{ReadOptions, ReadState};
 
 /// Reads a stream of a process from its beginning to the end of the process, waiting for more as it comes.
 ///
-/// Made by [`Process::follow`]. It ends when the process has ended and all that it wrote was read, even when something
-/// that it left behind may still write; with [`through_survivors`](Follow::through_survivors) it goes on until nobody
-/// can. Where bytes are gone because the follower was too slow for a stream that is not lossless, reading goes on after
-/// them, and [`lost`](Follow::lost) counts them.
+/// Made by [`Process::follow`]. It ends when the process has ended and everything that it wrote was
+/// read, although survivors may still write; with [`through_survivors`](Follow::through_survivors) it
+/// continues until no process can write. If bytes were dropped because the follower was too slow for a
+/// stream that is not lossless, reading continues after them, and [`lost`](Follow::lost) counts them.
 #[derive(Debug)]
 pub struct Follow {
     process: Process,
@@ -36,13 +36,13 @@ impl Follow {
         }
     }
 
-    /// Begins at this position of the stream instead of 0.
+    /// Starts at this position of the stream instead of 0.
     pub fn from(mut self, cursor: u64) -> Self {
         self.cursor = cursor;
         self
     }
 
-    /// Goes on until nobody holds the stream, and not only to the end of the process.
+    /// Continues until no process holds the stream, and not only to the end of the process.
     pub fn through_survivors(mut self) -> Self {
         self.options.until_process_end = false;
         self
@@ -53,7 +53,7 @@ impl Follow {
         self.cursor
     }
 
-    /// How many bytes were gone before they could be read.
+    /// How many bytes were dropped before they could be read.
     pub fn lost(&self) -> u64 {
         self.lost
     }

@@ -70,7 +70,7 @@ impl Group {
         sent
     }
 
-    /// Whether there are members, and they are certain to be ours. Zombies that nobody reaps count.
+    /// Whether there are members, and they are certain to be ours. Unreaped zombies count.
     pub(super) fn has_members(&self) -> bool {
         self.kill_by_pidfd(0).is_some_and(|sent| sent.is_ok())
     }

@@ -1,4 +1,4 @@
-//! A process in the hands of a caller.
+//! The public handle of a process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,30 +12,31 @@ use crate::status::{EndedBy, Status, Stopped};
 
 /// A process that was started.
 ///
-/// A cheap handle: clones mean the same process, and a handle stays good after the manager has dropped its record.
-/// Dropping handles does nothing to the process; its manager ends it when it is closed.
+/// A cheap handle: clones refer to the same process, and a handle stays valid after the manager has
+/// dropped its record. Dropping handles does not affect the process; closing its manager ends it.
 ///
 /// Every method fails with [`Error::Forked`] in a forked copy of the host.
 #[derive(Debug, Clone)]
-pub struct Process(Arc<ProcessInner>, Origin);
+pub struct Process(Arc<ProcessInner>, HandleKind);
 
 /// How the handle was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// By the start itself, or by a look-up.
+pub(crate) enum HandleKind {
+    /// By the start that made the process, or by a look-up.
     Own,
     /// By a start of a key that had been started before.
     Attached,
 }
 
 impl Process {
-    pub(crate) fn new(inner: Arc<ProcessInner>, origin: Origin) -> Self {
+    pub(crate) fn new(inner: Arc<ProcessInner>, origin: HandleKind) -> Self {
         Process(inner, origin)
     }
 
-    /// Whether the start that gave this handle found its key started before, and started nothing.
+    /// Whether the start that returned this handle found its key started before, and started no
+    /// process.
     pub fn is_attached(&self) -> bool {
-        self.1 == Origin::Attached
+        self.1 == HandleKind::Attached
     }
 
     /// Its id.
@@ -48,19 +49,20 @@ impl Process {
         self.0.pid.unsigned_abs()
     }
 
-    /// Where it stands. Does not block.
+    /// Its status. Does not block.
     pub fn status(&self) -> Result<Status, Error> {
         self.0.check_host()?;
         Ok(self.0.status())
     }
 
-    /// Waits for its end. Returns as soon as its leader has ended and all that the leader wrote can be read, whoever
-    /// else may hold its output.
+    /// Waits for its end. Returns as soon as its leader has ended and everything that the leader wrote
+    /// can be read, even if other processes hold its output.
     pub fn wait(&self) -> Result<Status, Error> {
         self.wait_until(None).map(|status| status.1)
     }
 
-    /// Waits for its end, no longer than `timeout`; `None` when the time is up first, and the process goes on.
+    /// Waits for its end, up to `timeout`; `None` if the timeout passes first. The process is not
+    /// affected.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<Status>, Error> {
         let (ended, status) = self.wait_until(Some(timeout))?;
         Ok(ended.then_some(status))
@@ -72,15 +74,15 @@ impl Process {
         Ok((ended, self.0.status()))
     }
 
-    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: for ever; else rounded up to milliseconds) for
-    /// the first one.
+    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: without a limit;
+    /// else rounded up to milliseconds) for the first one.
     ///
-    /// Reading takes nothing away: any number of readers can read, each with its own cursor. Where the bytes at the
-    /// cursor are gone, reading goes on at the first kept byte after them, and the chunk says how many were lost. An
-    /// empty buffer tells whether there is something to read.
+    /// Reading consumes nothing: any number of callers can read, each with its own cursor. If the bytes
+    /// at the cursor were dropped, reading continues at the first kept byte after them, and the chunk
+    /// says how many were lost. With an empty buffer, the call reports whether there is a byte to read.
     ///
-    /// Fails with [`Error::Invalid`] for [`Stream::Stderr`] when the streams are not separate, and for a buffer that is
-    /// too small for [`ReadOptions::whole_characters`].
+    /// Fails with [`Error::Invalid`] for [`Stream::Stderr`] when the streams are not separate, and for
+    /// a buffer that is too small for [`ReadOptions::whole_characters`].
     pub fn read(
         &self,
         stream: Stream,
@@ -102,7 +104,7 @@ impl Process {
         Ok(output.read(cursor, buffer, options, timeout.into(), resume))
     }
 
-    /// A stream as an ordinary [`Read`](std::io::Read), from its beginning to the end of the process.
+    /// A stream as a [`Read`](std::io::Read), from its beginning to the end of the process.
     pub fn follow(&self, stream: Stream) -> Follow {
         Follow::new(self.clone(), stream)
     }
@@ -113,24 +115,26 @@ impl Process {
         Ok(self.0.output(stream)?.snapshot(self.0.max_line_bytes))
     }
 
-    /// Sends a signal to its process group; once its leader has ended, to each process that it left behind.
+    /// Sends a signal to its process group; after its leader has ended, to each process that it left
+    /// behind.
     ///
-    /// Fails with [`Error::NotRunning`] when nothing of it is left, and with [`Error::Io`] when its leader has ended and
-    /// what it left behind cannot all be looked for: `/proc` is not mounted, or there is no descriptor to be had. Does not
-    /// block.
+    /// Fails with [`Error::NotRunning`] if nothing of it is left, and with [`Error::Io`] if its leader
+    /// has ended and the scan for what it left behind is incomplete: `/proc` is not mounted, or the
+    /// system is out of file descriptors. Does not block.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.0.check_host()?;
         self.0.signal(signal)
     }
 
-    /// Ends it: TERM to everything that it is and left behind, up to `grace` of waiting, KILL, and waiting for the end.
+    /// Ends it: sends TERM to all of it and to what it left behind, waits up to `grace`, sends KILL,
+    /// and waits for the end.
     ///
-    /// Returns when nothing of it is left; at once, with the end that it had, when that was so before. A grace period of
-    /// zero sends KILL at once. Blocks for the grace period at most, and for as long as the kernel takes after KILL,
-    /// which is given up after ten seconds.
+    /// Returns when nothing of it is left; immediately, if that is already so. A grace period of zero
+    /// sends KILL at once. Blocks up to the grace period, and then until the kernel has ended the
+    /// processes, up to ten seconds.
     ///
-    /// Fails with [`Error::Io`] if its group was ended but what left the group cannot be looked for: `/proc` is not
-    /// mounted, or there is no descriptor to be had.
+    /// Fails with [`Error::Io`] if its group was ended but the scan for processes that left it is
+    /// incomplete: `/proc` is not mounted, or the system is out of file descriptors.
     pub fn stop(&self, grace: Duration) -> Result<Stopped, Error> {
         self.0.check_host()?;
         let outcome = terminate(std::slice::from_ref(&self.0), None, EndedBy::Stop, grace);
@@ -145,8 +149,9 @@ impl Process {
         }
     }
 
-    /// Does what [`stop`](Process::stop) does without waiting for it; [`Event::Stopped`](crate::Event::Stopped) tells
-    /// when it is over. Fails with [`Error::Io`] if there is no thread to be had for it.
+    /// Does what [`stop`](Process::stop) does without waiting for it.
+    /// [`Event::Stopped`](crate::Event::Stopped) reports its end. Fails with [`Error::Io`] if the
+    /// system is out of threads.
     pub fn stop_in_background(&self, grace: Duration) -> Result<(), Error> {
         self.0.check_host()?;
         self.0

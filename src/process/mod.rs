@@ -1,20 +1,20 @@
-//! One process: the only place where reading and reaping meet.
+//! One process: joins its reader, its reaper and its outputs.
 //!
-//! Owns the exit state of the leader, the outputs, and the work of its two threads ([`work`]).
-//! Promises: an end is published after all that the leader wrote is in the outputs; every caller that
-//! waits is woken by the end; nothing is signalled that may not be ours. Knows nothing of the table
-//! that it stands in but an [`Observer`].
+//! Owns the exit state of the leader, the outputs, and the tasks of its two threads ([`tasks`]).
+//! Promises: the end is published after everything that the leader wrote is in the outputs; every
+//! caller that waits is woken by the end; no unrelated process is signalled. It reports to its manager
+//! through an [`Observer`], and knows nothing else of it.
 //!
-//! Lock order: the exit state's lock, then that of the group's descriptor, of an output, or of the
-//! slot, one at a time.
+//! Lock order: the exit state's lock first. While it is held, the locks of the group's descriptor, of
+//! an output or of the slot are taken, one at a time. All three are leaves.
 
 mod ending;
 mod follow;
 mod group;
 mod handle;
+mod tasks;
 #[cfg(test)]
 mod tests;
-mod work;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -42,9 +42,9 @@ use ending::Targets;
 pub(crate) use ending::{end_orphans, terminate};
 pub use follow::Follow;
 use group::Group;
-pub(crate) use handle::Origin;
+pub(crate) use handle::HandleKind;
 pub use handle::Process;
-pub(crate) use work::Preparation;
+pub(crate) use tasks::Preparation;
 
 /// A stream of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// Is told what happens to a process. Called without a lock, on the threads of the process.
+/// Receives the reports of a process. Called without a lock, on threads of the library.
 pub(crate) trait Observer: Send + Sync {
     /// The leader has ended.
     fn ended(&self, id: Id, about: &About);
@@ -63,13 +63,13 @@ pub(crate) trait Observer: Send + Sync {
     fn output_closed(&self, id: Id, about: &About);
     /// The leader has ended and every output is closed.
     fn done(&self, id: Id, about: &About);
-    /// A stop in the background is over.
+    /// A background stop has ended.
     fn stopped(&self, id: Id, about: &About);
-    /// Something went wrong that no call can report.
+    /// A failure that no call can report.
     fn warn(&self, text: &str);
 }
 
-/// What a process needs of its manager.
+/// The settings and services that a process gets from its manager.
 pub(crate) struct Settings {
     pub(crate) max_line_bytes: usize,
     pub(crate) stop_grace: Duration,
@@ -78,7 +78,7 @@ pub(crate) struct Settings {
     pub(crate) slot: Option<Slot>,
 }
 
-/// A process that was started, and stays what it is after it has ended.
+/// A process that was started. The record stays after the process has ended.
 pub(crate) struct ProcessInner {
     pub(crate) id: Id,
     pub(crate) pid: Pid,
@@ -87,26 +87,27 @@ pub(crate) struct ProcessInner {
     exit: ExitState,
     group: Group,
     outputs: Vec<Arc<Output>>,
-    /// Where the outputs come from; gone once they are closed. The reader owns them.
+    /// The sources of the outputs. The reader owns them, and drops each when its output is closed.
     sources: Vec<Weak<Source>>,
-    /// Where the reader's thread waits, to be woken for an order. It goes before the record does.
+    /// The poller of the reader thread. It may be dropped before this record.
     reader: Weak<Poller>,
-    /// The reader takes what is in the pipes, and reads no more.
+    /// The reader drains the pipes and reads no more.
     detached: AtomicBool,
     max_line_bytes: usize,
     stop_grace: Duration,
     threads: Arc<Threads>,
     observer: Box<dyn Observer>,
-    /// Free when the leader and every output have ended. A leaf.
+    /// `None`, which frees the slot, when the leader and every output have ended. A leaf.
     slot: Mutex<Option<Slot>>,
-    /// How many of the two threads have work left.
-    works: AtomicUsize,
+    /// The number of the two tasks that are not done.
+    tasks: AtomicUsize,
 }
 
 impl ProcessInner {
-    /// Where things stand.
+    /// The status at this moment.
     pub(crate) fn status(&self) -> Status {
-        // The outputs after the exit: an ended process is then never shown with less than it wrote.
+        // The exit state is read before the outputs, so that the byte count of an ended process
+        // includes everything that its leader wrote.
         let end = self.exit.now();
         Status {
             id: self.id,
@@ -146,8 +147,8 @@ impl ProcessInner {
         self.outputs.iter().any(|output| output.is_open())
     }
 
-    /// Refuses to work in a forked copy of the host, before any lock is touched: it may be held for
-    /// ever there.
+    /// Fails in a forked copy of the host, before any lock is taken: a copied lock may be held for
+    /// ever.
     pub(crate) fn check_host(&self) -> Result<(), Error> {
         if self.host == std::process::id() {
             Ok(())
@@ -156,7 +157,7 @@ impl ProcessInner {
         }
     }
 
-    /// Sends a signal to all of the process that can be found.
+    /// Signals the group, or, after the end of the leader, each survivor.
     pub(crate) fn signal(self: &Arc<Self>, signal: Signal) -> Result<(), Error> {
         let number = signal.number();
         let sent = self.signal_unreaped(number, |requests| {
@@ -165,8 +166,8 @@ impl ProcessInner {
         if let Some(sent) = sent {
             return sent.map_err(|error| Error::io(format!("cannot send {signal}"), error));
         }
-        // The leader is gone, so each process that it left behind is found and signalled. The group as
-        // a whole would answer for unreaped zombies too.
+        // The leader has ended, so a scan finds each survivor and signals it. A signal to the group as
+        // a whole would also succeed if only unreaped zombies were left.
         let this = std::slice::from_ref(self);
         let found = sweep::find(&Targets::new(this, None), |survivor| {
             survivor.signal(number)
@@ -175,7 +176,7 @@ impl ProcessInner {
             Ok(result) => (!result.found.is_empty(), result.scan_error),
             Err(error) => (false, Some(error)),
         };
-        // Where no process was found, the group may have members, which is better than nothing.
+        // The scan was incomplete and has found no process, so the group is signalled as a whole.
         let signals_group = || {
             self.group
                 .kill_by_pidfd(number)
@@ -192,18 +193,19 @@ impl ProcessInner {
         }
     }
 
-    /// Asks the group to end, for this reason. False if the leader has ended before.
+    /// Sends the group a signal that asks it to end, and records the reason. False if the leader has
+    /// ended before.
     pub(crate) fn ask_to_end(&self, by: EndedBy, signal: i32) -> bool {
         self.signal_unreaped(signal, |requests| requests.end(by))
             .is_some_and(|sent| sent.is_ok())
     }
 
-    /// Signals the group while it is certain to be ours because the leader is not reaped. `ask` records
-    /// the request, unless the leader has exited and only waits to be reaped.
+    /// Signals the group while the leader is not reaped, so that the group is certain to be ours. `ask`
+    /// records the request, unless the leader has exited and waits to be reaped.
     ///
-    /// The leader is reaped under the exit state's lock, which is held here: so it is at least a zombie
-    /// until the signal is sent. Another part of the host may have reaped it though (`waitpid(-1)`):
-    /// then only a pidfd is certain.
+    /// The leader is reaped under the exit state's lock, which is held here, so it is at least a zombie
+    /// until the signal is sent. If another part of the host has reaped it (`waitpid(-1)`), only the
+    /// pidfd is used.
     fn signal_unreaped(
         &self,
         number: i32,
@@ -221,7 +223,8 @@ impl ProcessInner {
             .flatten()
     }
 
-    /// Stops a process that has not ended, and waits for that until the deadline. The stop itself goes on.
+    /// Stops a process that has not ended, and waits for the stop until the deadline. After the
+    /// deadline the stop continues in the background.
     pub(crate) fn stop_until(
         self: &Arc<Self>,
         by: EndedBy,
@@ -234,7 +237,7 @@ impl ProcessInner {
         let (done, over) = crossbeam_channel::bounded::<()>(0);
         self.threads.spawn(move || {
             terminate(std::slice::from_ref(&process), None, by, process.stop_grace);
-            // Dropped at the end, and by a panic too.
+            // Dropped at the end of the stop, also after a panic.
             drop(done);
         })?;
         match deadline.instant() {
@@ -244,7 +247,7 @@ impl ProcessInner {
         Ok(())
     }
 
-    /// Stops the process on a thread of its own, for callers that must not wait.
+    /// Stops the process on another thread, for callers that must not wait.
     fn stop_in_background(self: &Arc<Self>, by: EndedBy, grace: Duration) -> std::io::Result<()> {
         let process = Arc::clone(self);
         let stop = move || {
@@ -254,17 +257,18 @@ impl ProcessInner {
         self.threads.spawn(stop).map(drop)
     }
 
-    /// The time limit has come. The thread that keeps the time cannot wait out the grace period.
+    /// Called by the timer thread when the time limit is reached. It does not wait for the grace
+    /// period.
     pub(crate) fn reach_limit(self: &Arc<Self>) {
         if self.exit.now().is_some() {
-            // What it has left behind is free to go on.
+            // The limit does not apply to survivors.
             return;
         }
         if self
             .stop_in_background(EndedBy::Limit, self.stop_grace)
             .is_err()
         {
-            // No thread to wait with: the limit itself still holds.
+            // Out of threads to wait for a grace period: KILL at once.
             self.ask_to_end(EndedBy::Limit, KILL);
         }
     }

@@ -1,4 +1,4 @@
-//! What can only be seen from inside: a process without a manager.
+//! Tests of a process without a manager.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::config::{Config, StartMethod};
-use crate::cookie::{Host, Origin as CookieOrigin};
+use crate::cookie::{Host, Origin};
 use crate::environment::Base;
 use crate::output::{Notify, ReadOptions, ReadState, Sizes};
 use crate::spawn::{OutputPipes, SpawnSpec, spawn};
+use crate::sys::cstrings::CStrings;
 use crate::sys::pidfd::PidFd;
-use crate::sys::texts::Texts;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Panics in the report of this name.
 struct Panics(Option<&'static str>, Arc<AtomicU8>);
@@ -43,25 +43,25 @@ impl Observer for Panics {
 }
 
 fn start(threads: &Arc<Threads>, command: &str) -> Arc<ProcessInner> {
-    let (process, works) = prepare(threads, command, Panics(None, Arc::default()));
-    works.begin();
+    let (process, tasks) = prepare(threads, command, Panics(None, Arc::default()));
+    tasks.start();
     process
 }
 
-/// A process whose threads have not begun.
+/// A process whose tasks have not been started.
 fn prepare(
     threads: &Arc<Threads>,
     command: &str,
     observer: Panics,
-) -> (Arc<ProcessInner>, work::Works) {
-    let origin = CookieOrigin {
+) -> (Arc<ProcessInner>, tasks::ProcessTasks) {
+    let origin = Origin {
         instance: Id::random(),
         host: Host::own(),
     };
     let config = Config::new();
     let base = Base::new(&config, origin, &[]);
     let id = Id::random();
-    let mut arguments = Texts::default();
+    let mut arguments = CStrings::default();
     for argument in ["/bin/sh", "-c", command] {
         arguments.push(&[argument.as_bytes()]);
     }
@@ -101,7 +101,7 @@ fn prepare(
     ProcessInner::new(id, leader, preparation, about, settings)
 }
 
-/// Detaches an output in the midst of reading it.
+/// Detaches the output while the reader reads it.
 struct Detaches(Arc<ProcessInner>);
 
 impl Notify for Detaches {
@@ -114,14 +114,14 @@ impl Notify for Detaches {
     }
 }
 
-/// The reader's work is not there to be called then. Its poller stays woken until it waits again.
+/// The order comes while the reader's task runs. The poller stays woken, so the task runs once more.
 #[test]
 fn an_order_that_comes_while_the_reader_reads_is_followed() {
     let threads = Threads::new().expect("descriptors");
     let process = start(&threads, "sleep 0.01; echo line; exec sleep 600");
     let output = &process.outputs[0];
     output.watch(0, Arc::new(Detaches(Arc::clone(&process))));
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(TIMEOUT);
     let chunk = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, || ());
     assert_eq!(chunk.state, ReadState::Eof);
     assert!(process.ask_to_end(EndedBy::Close, KILL));
@@ -142,17 +142,17 @@ impl Notify for Breaks {
     }
 }
 
-/// The process is not left without a thread that reads; its waiters and followers are woken.
+/// After a panic of the reader, the process is killed, and its waiters and followers are woken.
 #[test]
 fn a_panic_of_the_reader_ends_its_process() {
     let threads = Threads::new().expect("descriptors");
     let warnings = Arc::<AtomicU8>::default();
     let command = "echo line; exec sleep 600";
-    let (process, works) = prepare(&threads, command, Panics(None, Arc::clone(&warnings)));
+    let (process, tasks) = prepare(&threads, command, Panics(None, Arc::clone(&warnings)));
     let output = &process.outputs[0];
     output.watch(0, Arc::new(Breaks));
-    works.begin();
-    let deadline = Deadline::after(PATIENCE);
+    tasks.start();
+    let deadline = Deadline::after(TIMEOUT);
     let options = ReadOptions::default();
     let chunk = output.read(100, &mut [0; 8], options, deadline, || ());
     assert_eq!(chunk.state, ReadState::Eof);
@@ -162,15 +162,15 @@ fn a_panic_of_the_reader_ends_its_process() {
     assert_eq!(warnings.load(Ordering::Relaxed), 1);
 }
 
-/// A defect of what is told of an end reaches neither the threads nor those that wait for it.
+/// A panic of the observer stops neither the threads nor the callers that wait for the end.
 #[test]
-fn a_panic_of_the_observer_holds_up_no_caller() {
+fn a_panic_of_the_observer_delays_no_caller() {
     let threads = Threads::new().expect("descriptors");
-    let deadline = Deadline::after(PATIENCE);
+    let deadline = Deadline::after(TIMEOUT);
     for report in ["ended", "output closed", "done"] {
         let observer = Panics(Some(report), Arc::default());
-        let (process, works) = prepare(&threads, "echo line; exit 3", observer);
-        works.begin();
+        let (process, tasks) = prepare(&threads, "echo line; exit 3", observer);
+        tasks.start();
         let end = process.exit.wait(deadline).expect("it ends");
         assert_eq!(end.state, State::Exited(3), "{report}");
         assert!(process.is_done(), "{report}");
@@ -179,7 +179,8 @@ fn a_panic_of_the_observer_holds_up_no_caller() {
     assert!(threads.close(deadline));
 }
 
-/// The limit and the end may come at the same time. What a process has left behind is free to go on after its end.
+/// The limit and the end may come at the same time. After the end, the limit does not apply to
+/// survivors.
 #[test]
 fn a_limit_after_the_end_is_none() {
     let threads = Threads::new().expect("descriptors");
@@ -192,7 +193,7 @@ fn a_limit_after_the_end_is_none() {
         text.trim().parse().expect("a pid")
     };
     process.reach_limit();
-    // Whatever that has begun is over then.
+    // After this, any stop that the limit has started has ended.
     assert!(threads.close(deadline));
     let stat = std::fs::read_to_string(format!("/proc/{survivor}/stat")).unwrap_or_default();
     let lives = stat.contains(") ") && !stat.contains(") Z ") && !stat.contains(") X ");

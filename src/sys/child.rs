@@ -1,7 +1,7 @@
 //! A child of ours: signalling its group, waiting for its exit, reaping it.
 //!
-//! Between the spawn and [`reap`] the pid and the group number cannot be used for anything else, because the child, or
-//! its zombie, holds them. Who calls [`signal_group`] must know that [`reap`] has not happened.
+//! Between the spawn and [`reap`], the pid and the group number cannot be reused, because the child or
+//! its zombie has them. A caller of [`signal_group`] must know that [`reap`] has not been called.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,16 +15,16 @@ use super::{check, retry};
 /// A process id.
 pub(crate) type Pid = libc::pid_t;
 
-/// A child of ours, by what we have of it.
+/// A child of ours, by its pidfd or its pid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Child<'a> {
-    /// Certain, whoever reaps it.
+    /// Refers to the child even after another part of the host has reaped it.
     Descriptor(BorrowedFd<'a>),
-    /// Certain while nobody has reaped it; after that it may be another child's.
+    /// Refers to the child until it is reaped. After that it may be the pid of another child.
     Number(Pid),
 }
 
-/// What the kernel says of a child that has exited.
+/// The exit status and the resource usage of a child.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
@@ -33,9 +33,10 @@ pub(crate) struct Exit {
     pub(crate) max_rss_kib: u64,
 }
 
-/// Blocks until the child has exited, and leaves it to be reaped.
+/// Blocks until the child has exited. Does not reap it.
 ///
-/// `ECHILD` means that nobody can know its status any more: somebody reaped it, or the host ignores SIGCHLD.
+/// `ECHILD` means that its status is lost: another part of the host has reaped it, or the host ignores
+/// SIGCHLD.
 pub(crate) fn wait_exit(child: Child<'_>) -> io::Result<()> {
     wait_id(child, libc::WEXITED | libc::WNOWAIT).map(drop)
 }
@@ -45,13 +46,13 @@ pub(crate) fn wait_exit(child: Child<'_>) -> io::Result<()> {
 pub(crate) enum Presence {
     /// It runs, or is stopped.
     Alive,
-    /// It has exited and waits to be reaped: its number is still its own.
+    /// It has exited and is not reaped: its pid is not reused.
     Zombie,
-    /// Somebody else reaped it: its number may be anybody's.
+    /// Another part of the host has reaped it: its pid may be reused.
     Gone,
 }
 
-/// Looks at the child without waiting and without reaping it.
+/// Checks the child without waiting and without reaping it.
 pub(crate) fn presence(child: Child<'_>) -> Presence {
     match wait_id(child, libc::WEXITED | libc::WNOWAIT | libc::WNOHANG) {
         Ok(None) => Presence::Alive,
@@ -60,13 +61,13 @@ pub(crate) fn presence(child: Child<'_>) -> Presence {
     }
 }
 
-/// Takes the status of an exited child; from here on its pid may be used for another process. `None` if it has not
-/// exited, or its parent is not told of that yet.
+/// Reaps an exited child. After that, its pid may be reused. `None` if it has not exited, or if a
+/// tracer gets the exit first.
 pub(crate) fn reap(child: Child<'_>) -> io::Result<Option<Exit>> {
     wait_id(child, libc::WEXITED | libc::WNOHANG)
 }
 
-/// `None` if the child has not exited and the options say not to wait for that.
+/// `None` if the child has not exited and the options include WNOHANG.
 fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
     let (kind, number) = match child {
         Child::Descriptor(descriptor) => (libc::P_PIDFD, descriptor.as_raw_fd()),
@@ -75,8 +76,8 @@ fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     retry(|| {
-        // SAFETY: both pointers are to valid memory of the right types, and the system call writes nothing else. The C
-        // library's function gives everything but the usage, and wait4 takes no descriptor.
+        // SAFETY: both pointers are to valid memory of the right types, and the system call writes
+        // nothing else. The C library's `waitid` does not return the usage, and `wait4` takes no pidfd.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_waitid,
@@ -89,8 +90,8 @@ fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
         };
         check(if result == -1 { -1 } else { 0 })
     })?;
-    // SAFETY: all zeroes is a valid siginfo_t and a valid rusage; waitid fills both when it finds a child that has exited,
-    // and the fields of a SIGCHLD are then set.
+    // SAFETY: all zeroes is a valid siginfo_t and a valid rusage; waitid fills both when it finds a
+    // child that has exited, and the fields of a SIGCHLD are then set.
     let (info, usage, pid, status) = unsafe {
         let info = info.assume_init();
         (info, usage.assume_init(), info.si_pid(), info.si_status())
@@ -98,7 +99,7 @@ fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
     if pid == 0 {
         return Ok(None);
     }
-    // In the form in which wait4 has it.
+    // In the encoding of wait4.
     let status = match info.si_code {
         libc::CLD_EXITED => (status & 0xff) << 8,
         libc::CLD_DUMPED => status | 0x80,
@@ -124,7 +125,7 @@ pub(crate) fn signal_group(group: Pid, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(-group, signal) }).map(drop)
 }
 
-/// The group that a process is in.
+/// The process group of a process.
 pub(crate) fn group_of(pid: Pid) -> io::Result<Pid> {
     // SAFETY: getpgid takes a number and touches no memory of ours.
     check(unsafe { libc::getpgid(pid) })

@@ -21,13 +21,14 @@ pub(crate) fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
-    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers and touches no memory of ours; the descriptor is open.
+    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers and touches no memory of ours; the descriptor is
+    // open.
     let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
     // SAFETY: the descriptor was made just now and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// How many bytes can be read at this moment.
+/// The number of bytes that can be read now.
 pub(crate) fn available(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one c_int through the pointer, which is valid for it.
@@ -35,14 +36,14 @@ pub(crate) fn available(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Reads into several pieces of memory, one after the other.
+/// Reads into several buffers, one after the other.
 pub(crate) fn read_vectored(
     fd: BorrowedFd<'_>,
     pieces: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
     let count = libc::c_int::try_from(pieces.len()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: IoSliceMut is guaranteed to have the layout of iovec, each piece is writable for its length, and the
-    // count is not above the number of pieces.
+    // SAFETY: IoSliceMut is guaranteed to have the layout of iovec, each piece is writable for its
+    // length, and the count is not above the number of pieces.
     let read = unsafe { libc::readv(fd.as_raw_fd(), pieces.as_ptr().cast(), count) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
@@ -53,12 +54,12 @@ pub(crate) fn read_vectored(
 pub(crate) struct PollFd<'fd>(libc::pollfd, PhantomData<BorrowedFd<'fd>>);
 
 impl<'fd> PollFd<'fd> {
-    /// Waits until there is something to read, or the other side is gone.
+    /// Polls for input and for the hang-up.
     pub(crate) fn readable(fd: BorrowedFd<'fd>) -> Self {
         Self::new(fd.as_raw_fd(), libc::POLLIN)
     }
 
-    /// A place that is passed over.
+    /// An entry that the kernel ignores.
     pub(crate) fn none() -> Self {
         Self::new(-1, 0)
     }
@@ -75,26 +76,27 @@ impl<'fd> PollFd<'fd> {
         )
     }
 
-    /// There is something to read.
+    /// There is input.
     pub(crate) fn has_input(&self) -> bool {
         self.0.revents & libc::POLLIN != 0
     }
 
-    /// The other side is gone (or, which the types rule out, the descriptor is not open).
+    /// Hang-up or error. (The types exclude POLLNVAL.)
     pub(crate) fn hung_up(&self) -> bool {
         self.0.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 }
 
-/// Waits for any of several descriptors; `None` waits for ever. Returns early, with nothing set, when a signal arrives.
+/// Waits for any of several descriptors; `None` is without a limit. Returns early, with no events, when
+/// a signal handler runs.
 pub(crate) fn poll(set: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
     let time = timeout.map(|left| libc::timespec {
         tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: left.subsec_nanos() as libc::c_long,
     });
     let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: PollFd is transparent over pollfd and the length is the slice's; `time` is null or points to a timespec
-    // that lives to the end of this function; a null mask leaves the mask alone.
+    // SAFETY: PollFd is transparent over pollfd and the length is the slice's; `time` is null or points
+    // to a timespec that lives to the end of this function; a null mask leaves the mask alone.
     let result = check(unsafe {
         libc::ppoll(
             set.as_mut_ptr().cast(),
@@ -112,36 +114,37 @@ pub(crate) fn poll(set: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Res
     }
 }
 
-/// Wakes a thread that waits in [`poll`] (an eventfd).
+/// An eventfd: wakes a thread that waits for it.
 ///
-/// Who raises it first publishes what the woken thread shall see; who is woken first calls [`take`](Wake::take) and
-/// then looks. A raise that comes in between is either seen by that look or wakes the next poll.
+/// A thread publishes a change before it calls [`set`](EventFd::set). The woken thread calls
+/// [`clear`](EventFd::clear) before it checks for changes. A `set` in between is either seen by that
+/// check or wakes the next poll.
 #[derive(Debug)]
-pub(crate) struct Wake(File);
+pub(crate) struct EventFd(File);
 
-impl Wake {
+impl EventFd {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: eventfd takes two numbers and touches no memory of ours.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the descriptor was made just now and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // Below 3 it would be overwritten by a host that opens its standard descriptors late.
-        Ok(Wake(above_standard(fd)?.into()))
+        // A host that opens its standard descriptors late would overwrite a descriptor below 3.
+        Ok(EventFd(above_standard(fd)?.into()))
     }
 
     /// Makes the descriptor readable. Never blocks.
-    pub(crate) fn raise(&self) {
-        // It fails only when the counter is full, and then the descriptor is readable anyway.
+    pub(crate) fn set(&self) {
+        // It fails only when the counter is at its maximum. Then the descriptor is readable already.
         let _ = (&self.0).write(&1u64.to_ne_bytes());
     }
 
-    /// Makes the descriptor unreadable again. The caller looks at what was published after this, not before.
-    pub(crate) fn take(&self) {
+    /// Makes the descriptor unreadable. The caller checks for changes after this call, not before.
+    pub(crate) fn clear(&self) {
         let _ = (&self.0).read(&mut [0; 8]);
     }
 }
 
-impl AsFd for Wake {
+impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -1,11 +1,13 @@
 //! The operating system, and the only place that names `libc`.
 //!
-//! Owns nothing but descriptors that it hands out as [`OwnedFd`](std::os::fd::OwnedFd); promises that each function
-//! here is safe to call with any arguments its types allow; knows no policy. It takes no locks.
+//! Owns nothing but descriptors that it hands out as [`OwnedFd`](std::os::fd::OwnedFd); promises that
+//! each function here is safe to call with any arguments its types allow; knows no policy. It takes no
+//! locks.
 
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
+pub(crate) mod cstrings;
 pub(crate) mod descriptor;
 pub(crate) mod path;
 pub(crate) mod pidfd;
@@ -13,12 +15,11 @@ pub(crate) mod poller;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod terminal;
-pub(crate) mod texts;
 pub(crate) mod user;
 
 use std::io;
 
-/// Turns libc's -1 into the error it stands for.
+/// Turns a result of -1 into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
         Err(io::Error::last_os_error())
@@ -27,7 +28,7 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
-/// Repeats a call that a signal interrupted.
+/// Repeats a call while it fails with EINTR.
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -37,23 +38,21 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// What ran out, told from an error number.
+/// A resource that is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No more descriptors, for this process or the whole system.
+pub(crate) enum Shortage {
+    /// File descriptors, of this process or of the system.
     Descriptors,
-    /// No more processes, threads or memory.
+    /// Processes, threads or memory.
     Processes,
-    /// Something else.
-    Other,
 }
 
-/// Sorts an error number.
-pub(crate) fn failure(number: i32) -> Failure {
-    match number {
-        libc::EMFILE | libc::ENFILE => Failure::Descriptors,
-        libc::EAGAIN | libc::ENOMEM => Failure::Processes,
-        _ => Failure::Other,
+/// The resource that an error reports as exhausted, if it does.
+pub(crate) fn shortage(error: &io::Error) -> Option<Shortage> {
+    match error.raw_os_error()? {
+        libc::EMFILE | libc::ENFILE => Some(Shortage::Descriptors),
+        libc::EAGAIN | libc::ENOMEM => Some(Shortage::Processes),
+        _ => None,
     }
 }
 
@@ -62,7 +61,7 @@ pub(crate) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
 }
 
-/// "Connection timed out", which also stands for time that ran out elsewhere.
+/// "Connection timed out", also used for other timeouts.
 pub(crate) fn timed_out() -> io::Error {
     io::Error::from_raw_os_error(libc::ETIMEDOUT)
 }

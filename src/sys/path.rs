@@ -1,4 +1,4 @@
-//! What may be done with a path, asked of the kernel and not worked out from mode bits.
+//! Access to paths, as the kernel decides it and not computed from mode bits.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,8 @@ pub(crate) fn executable(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A descriptor of a directory by which a child can enter it. To open it needs no right to the directory itself.
+/// Opens a directory for a child's `fchdir`. With O_PATH, this needs no permission on the directory
+/// itself.
 pub(crate) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY;
     let mut options = OpenOptions::new();

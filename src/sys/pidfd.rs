@@ -1,4 +1,4 @@
-//! A process by a descriptor: a signal through it reaches that process or none, however its pid is reused.
+//! A pidfd: a signal through it reaches its process or none, even if the pid was reused.
 
 use std::fs;
 use std::io;
@@ -13,15 +13,15 @@ use super::descriptor::{PollFd, above_standard, poll};
 /// A process that may end at any time.
 #[derive(Debug)]
 pub(crate) enum PidFd {
-    /// Readable in a poll once the process has ended.
+    /// A pidfd. Readable once the process has ended.
     Pollable(OwnedFd),
-    /// The directory of the process in `/proc`, where `pidfd_open` is missing or refused by a filter. It serves for signals, and
-    /// shows the end of the process only when it is looked at.
+    /// The directory of the process in `/proc`, where `pidfd_open` is missing or refused by a filter.
+    /// `pidfd_send_signal` accepts it, but it cannot be polled.
     Directory(OwnedFd),
 }
 
 impl From<OwnedFd> for PidFd {
-    /// From a descriptor that the kernel has given for a pidfd.
+    /// From a pidfd of the kernel.
     fn from(fd: OwnedFd) -> Self {
         PidFd::Pollable(fd)
     }
@@ -50,7 +50,7 @@ impl PidFd {
             return Err(error);
         }
         let directory = fs::File::open(format!("/proc/{pid}")).map_err(|found| {
-            // "No such directory" means here that there is no such process.
+            // Here, ENOENT means that there is no such process.
             match found.kind() {
                 io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::ESRCH),
                 _ => found,
@@ -59,7 +59,7 @@ impl PidFd {
         Ok(PidFd::Directory(above_standard(directory.into())?))
     }
 
-    /// The descriptor, if it can be waited for.
+    /// The descriptor, if it can be polled.
     pub(crate) fn pollable(&self) -> Option<BorrowedFd<'_>> {
         match self {
             PidFd::Pollable(fd) => Some(fd.as_fd()),
@@ -78,13 +78,13 @@ impl PidFd {
         }
     }
 
-    /// Sends a signal to the process. ESRCH: it is gone.
+    /// Sends a signal to the process. ESRCH: it was reaped.
     pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
         self.send(signal, 0)
     }
 
-    /// Sends a signal to each member of the group that the process leads or led. ESRCH: there is none. `None` where that cannot
-    /// be done: before Linux 6.9, and where the system call is missing.
+    /// Sends a signal to each member of the group that the process leads or led. ESRCH: it has no
+    /// member. `None` if the kernel cannot do that: before Linux 6.9, or without the system call.
     pub(crate) fn signal_group(&self, signal: i32) -> Option<io::Result<()>> {
         let sent = self.send(signal, SIGNAL_PROCESS_GROUP);
         let error = sent.as_ref().err().and_then(|error| error.raw_os_error());
@@ -108,8 +108,8 @@ impl PidFd {
     }
 }
 
-/// Whether the process of this directory in `/proc` has ended. A directory of a process that is gone has no files; ESRCH and
-/// ENOENT say that, and any other error says nothing.
+/// Whether the process of this directory in `/proc` has ended. After it was reaped, opening a file in
+/// the directory fails with ESRCH or ENOENT. Any other error says nothing about the process.
 fn has_ended(directory: BorrowedFd<'_>) -> bool {
     // SAFETY: the path ends with a NUL, and the descriptor is open.
     let file = check(unsafe {
@@ -124,7 +124,7 @@ fn has_ended(directory: BorrowedFd<'_>) -> bool {
         io::read_to_string(fs::File::from(unsafe { OwnedFd::from_raw_fd(file) }))
     });
     match read {
-        // The name, in parentheses, may hold anything. Behind it stands the state.
+        // The name is in parentheses and may contain any character. The state follows it.
         Ok(line) => {
             let state = line.rsplit_once(") ").map_or("", |(_, fields)| fields);
             state.starts_with(['Z', 'X'])

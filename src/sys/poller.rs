@@ -1,21 +1,22 @@
-//! Waiting for descriptors that are registered in the kernel (an epoll instance).
+//! An epoll instance in which one thread waits for registered descriptors.
 //!
-//! A descriptor can be registered, changed and removed while a thread waits, and that thread is not woken by it. A descriptor
-//! must be removed before it is closed: in a forked copy of the host the copy would keep it registered. The copy must not touch
-//! a poller, since it shares the epoll instance with its parent.
+//! A descriptor can be registered, modified and removed while the thread waits; that does not wake it.
+//! A descriptor must be removed before it is closed: if the host has forked, the copy of the descriptor
+//! keeps the registration alive. A forked copy of the host must not use a poller, because it shares the
+//! epoll instance with its parent.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::check;
-use super::descriptor::{Wake, above_standard};
+use super::descriptor::{EventFd, above_standard};
 use crate::time::Deadline;
 
-/// What is waited for. Hang-up and errors are always reported.
+/// The events of a registration. Hang-up and errors are always reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
-    /// Bytes to read, for as long as there are any.
+    /// EPOLLIN, level-triggered.
     Readable,
     /// Hang-up and errors only.
     Hangup,
@@ -41,15 +42,16 @@ pub(crate) enum Wakeup {
     TimedOut,
 }
 
-/// An eventfd that is always readable. One serves any number of pollers: each of them is woken by arming it there.
+/// An eventfd that is always readable, registered in every poller of a manager. A poller is woken by
+/// arming this registration.
 #[derive(Debug)]
-pub(crate) struct Waker(Wake);
+pub(crate) struct Waker(EventFd);
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        let wake = Wake::new()?;
-        wake.raise();
-        Ok(Waker(wake))
+        let eventfd = EventFd::new()?;
+        eventfd.set();
+        Ok(Waker(eventfd))
     }
 }
 
@@ -73,30 +75,31 @@ impl Poller {
             epoll: above_standard(fd)?,
             waker: Arc::clone(waker),
         };
-        // Registered for nothing. An eventfd never hangs up.
+        // Registered without events. An eventfd never hangs up.
         poller.control(libc::EPOLL_CTL_ADD, poller.waker.0.as_fd(), 0, WAKER_TOKEN)?;
         Ok(poller)
     }
 
-    /// Ends the wait that is under way, or else the next one. Never blocks. What the woken thread is to see is published
-    /// before.
+    /// Ends the current wait, or the next one if no thread waits. Never blocks. The caller publishes a
+    /// change before this call.
     pub(crate) fn wake(&self) {
         let once = (libc::EPOLLIN | libc::EPOLLONESHOT) as u32;
-        // To change what is registered takes no memory.
+        // EPOLL_CTL_MOD allocates no memory, so it does not fail.
         let _ = self.control(libc::EPOLL_CTL_MOD, self.waker.0.as_fd(), once, WAKER_TOKEN);
     }
 
-    /// Registers a descriptor. Fails for want of memory, and at the user's limit of registrations.
+    /// Registers a descriptor. Fails if the system is out of memory or the user has reached the limit
+    /// of registrations.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, interest.bits(), DESCRIPTOR_TOKEN)
     }
 
-    /// Changes what is waited for of a registered descriptor.
+    /// Changes the events of a registered descriptor.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, interest.bits(), DESCRIPTOR_TOKEN)
     }
 
-    /// Ends the registration of a descriptor, if there is one.
+    /// Removes the registration of a descriptor, if there is one.
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
         let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, DESCRIPTOR_TOKEN);
     }
@@ -133,7 +136,7 @@ impl Poller {
     }
 }
 
-/// The time left, rounded up to the unit of the kernel.
+/// The time left in milliseconds, rounded up.
 fn milliseconds(deadline: Deadline) -> libc::c_int {
     deadline.left().map_or(-1, |left| {
         let whole = left.as_nanos().div_ceil(1_000_000);

@@ -1,4 +1,4 @@
-//! Signal numbers, and keeping signals away from the library's threads.
+//! Signal numbers, and the signal mask of the library's threads.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -13,7 +13,7 @@ pub(crate) const KILL: i32 = libc::SIGKILL;
 pub(crate) const TERM: i32 = libc::SIGTERM;
 
 impl Signal {
-    /// The number that this platform gives the signal.
+    /// The number of the signal on this platform.
     pub fn number(self) -> i32 {
         match self {
             Signal::Kill => libc::SIGKILL,
@@ -36,9 +36,9 @@ impl Signal {
     }
 }
 
-/// Runs `work` with every signal blocked in this thread, and puts the thread's mask back.
+/// Runs `work` with every signal blocked in this thread, and restores the thread's mask.
 ///
-/// A thread made in `work` starts with everything blocked, so that no handler of the host ever runs on it.
+/// A thread made in `work` inherits the mask, so no handler of the host ever runs on it.
 pub(crate) fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {
@@ -49,8 +49,8 @@ pub(crate) fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {
     }
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut old = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises the set it is given, and pthread_sigmask the old one; neither fails for valid
-    // arguments.
+    // SAFETY: sigfillset initialises the set it is given, and pthread_sigmask the old one; neither
+    // fails for valid arguments.
     let _restore = unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());

@@ -1,13 +1,14 @@
-//! Making a child that inherits nothing of the host but what it is given, without a fork.
+//! Makes a child without a fork. It inherits nothing of the host but what its [`ExecSpec`] lists.
 //!
-//! `clone` with CLONE_VM and CLONE_VFORK suspends the calling thread until the child has executed its program or ended, and
-//! copies no page table: a start takes the same time in a host of any size. CLONE_PIDFD gives a descriptor of the child that was
-//! never anything else's. Meanwhile the child runs on the host's memory, so what it may do is limited ([`Plan::execute`]): system
-//! calls that the C library does not wrap, no allocation, no lock, no panic.
+//! `clone` with CLONE_VM and CLONE_VFORK suspends the calling thread until the child has executed its
+//! program or ended. It copies no page table, so a start takes the same time in a host of any size.
+//! CLONE_PIDFD returns a pidfd of the child without a race. Until its exec the child runs on the host's
+//! memory, so it is limited to raw system calls, without allocation, lock or panic ([`Plan::execute`]).
 //!
-//! Everything that has a path is opened before, by the caller, where a dead file system blocks only the caller. All 64 signals are
-//! blocked across the clone, by the raw system call: pthread_sigmask leaves out the two that the C library keeps for itself. A
-//! handler of the host that ran in the child would run on the host's memory as another process.
+//! The caller opens every path before the clone, so an unresponsive file system blocks the caller and
+//! not the child. All 64 signals are blocked across the clone, by the raw system call, because
+//! pthread_sigmask leaves out the two that the C library reserves. A handler of the host must not run
+//! in the child: it would change the host's memory from another process.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::io;
@@ -16,9 +17,9 @@ use std::ptr;
 
 use super::check;
 use super::child::{self, Child, Pid};
+use super::cstrings::{CStringArray, CStrings};
 use super::descriptor::above_standard;
 use super::pidfd::PidFd;
-use super::texts::{Pointers, Texts};
 
 /// The highest signal number.
 const SIGNALS: c_long = 64;
@@ -26,14 +27,14 @@ const SIGNALS: c_long = 64;
 /// The size of a signal set for the kernel, in bytes.
 const SIGNAL_SET_BYTES: c_long = 8;
 
-/// What to execute, and with what.
+/// The program to execute, with its arguments, environment, directory and descriptors.
 #[derive(Debug)]
-pub(crate) struct Image<'a> {
-    /// A path; one that is not absolute begins at `directory`.
+pub(crate) struct ExecSpec<'a> {
+    /// A path, relative to `directory` if it is not absolute.
     pub(crate) program: &'a CStr,
-    pub(crate) arguments: &'a Texts,
+    pub(crate) arguments: &'a CStrings,
     /// `NAME=VALUE` each.
-    pub(crate) environment: [&'a Texts; 2],
+    pub(crate) environment: [&'a CStrings; 2],
     /// The working directory; `None` is the host's.
     pub(crate) directory: Option<BorrowedFd<'a>>,
     /// The child leads a session of its own, and not only a process group.
@@ -44,13 +45,13 @@ pub(crate) struct Image<'a> {
     pub(crate) passed: &'a [BorrowedFd<'a>],
 }
 
-/// What a child was doing when its start failed.
+/// The step in which the start of a child failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Stage {
-    /// It could not be made, or not be made the leader of its session or group.
+    /// Making the process, or making it the leader of its session or group.
     Process,
-    /// Its descriptors.
+    /// Setting its descriptors.
     Descriptors,
     /// Entering its working directory.
     Directory,
@@ -66,33 +67,33 @@ pub(crate) struct Spawned {
     pub(crate) pidfd: Option<PidFd>,
 }
 
-/// Starts the image as the leader of a group of its own, with an empty signal mask and every signal at its default. A child whose
-/// start failed is reaped.
-pub(crate) fn spawn(image: &Image<'_>) -> Result<Spawned, (Stage, io::Error)> {
+/// Starts the program as the leader of its own process group, with an empty signal mask and every
+/// signal at its default action. A child whose start failed is reaped.
+pub(crate) fn spawn(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> {
     let in_process = |error| (Stage::Process, error);
     let in_descriptors = |error| (Stage::Descriptors, error);
-    let arguments = Pointers::new(&[image.arguments]);
-    let environment = Pointers::new(&image.environment);
+    let arguments = CStringArray::new(&[spec.arguments]);
+    let environment = CStringArray::new(&spec.environment);
     // Each source has a number above all targets, so that no copy overwrites the source of a later one.
-    let mut sources = Vec::with_capacity(image.standard.len() + image.passed.len());
-    let first_free = image.standard.len() + image.passed.len();
+    let mut sources = Vec::with_capacity(spec.standard.len() + spec.passed.len());
+    let first_free = spec.standard.len() + spec.passed.len();
     let first_free = RawFd::try_from(first_free).map_err(|_| in_process(out_of_range()))?;
     let mut moved = Vec::new();
-    for source in image.standard.iter().chain(image.passed) {
+    for source in spec.standard.iter().chain(spec.passed) {
         sources.push(move_above(*source, first_free, &mut moved).map_err(in_descriptors)?);
     }
-    let directory = image
+    let directory = spec
         .directory
         .map(|directory| move_above(directory, first_free, &mut moved))
         .transpose()
         .map_err(in_descriptors)?;
     let memory = Memory::new().map_err(in_process)?;
     let plan = Plan {
-        program: image.program.as_ptr(),
+        program: spec.program.as_ptr(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
         directory,
-        session: image.session,
+        session: spec.session,
         sources: &sources,
         first_free,
         report: memory.report(),
@@ -107,24 +108,25 @@ pub(crate) fn spawn(image: &Image<'_>) -> Result<Spawned, (Stage, io::Error)> {
             Some(pidfd) => Child::Descriptor(std::os::fd::AsFd::as_fd(pidfd)),
             None => Child::Number(pid),
         };
-        // It is about to exit. If the host reaps its children by itself, it has done so, or will.
+        // The child is about to exit. If the host reaps it first, both calls fail.
         let _ = child::wait_exit(child).and_then(|()| child::reap(child));
         return Err((report.stage, io::Error::from_raw_os_error(report.error)));
     }
     let pidfd = pidfd.map(above_standard).transpose();
     Ok(Spawned {
         pid,
-        // Without another descriptor the child is known by its number, as on older kernels.
+        // If it cannot be moved, the child is known by its pid only, as on older kernels.
         pidfd: pidfd.ok().flatten().map(PidFd::from),
     })
 }
 
-/// The number of a descriptor, or of a copy that is not below `least`.
+/// The number of a descriptor, or of a copy of it that is at least `least`.
 fn move_above(fd: BorrowedFd<'_>, least: RawFd, moved: &mut Vec<OwnedFd>) -> io::Result<RawFd> {
     if fd.as_raw_fd() >= least {
         return Ok(fd.as_raw_fd());
     }
-    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers and touches no memory of ours; the descriptor is open.
+    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes numbers and touches no memory of ours; the descriptor is
+    // open.
     let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
     // SAFETY: the descriptor was made just now and nothing else owns it.
     moved.push(unsafe { OwnedFd::from_raw_fd(copy) });
@@ -135,19 +137,19 @@ fn out_of_range() -> io::Error {
     io::Error::from_raw_os_error(libc::EMFILE)
 }
 
-/// What the child and the kernel tell the caller.
+/// What the child and the kernel report to the caller.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Report {
     stage: Stage,
     /// 0 while nothing has failed.
     error: c_int,
-    /// Written by the kernel before the child's first instruction; -1 where it knows no such descriptors.
+    /// Written by the kernel before the child's first instruction. -1 on kernels without pidfds.
     pidfd: c_int,
 }
 
-/// The child's stack, and the report at its lower end. Shared memory: an emulator that makes a fork of the clone, such as
-/// valgrind, shows the child's writes too.
+/// The child's stack, with the report at its lower end. The memory is shared, so the report also works
+/// under valgrind, which turns the clone into a fork.
 struct Memory(*mut c_void);
 
 impl Memory {
@@ -188,22 +190,22 @@ impl Drop for Memory {
     }
 }
 
-/// All that the child needs, in the form in which system calls take it.
+/// Everything that the child needs, in the form of system call arguments.
 struct Plan<'a> {
     program: *const c_char,
     arguments: *const *const c_char,
     environment: *const *const c_char,
     directory: Option<RawFd>,
     session: bool,
-    /// What becomes 0, 1, 2 and so on; each number is at least `first_free`.
+    /// The descriptors that become 0, 1, 2 and so on. Each number is at least `first_free`.
     sources: &'a [RawFd],
     /// The first number that the child does not get.
     first_free: RawFd,
     report: *mut Report,
 }
 
-/// The failure of a system call in the child.
-type Failed = (Stage, c_int);
+/// The error of a system call in the child.
+type ChildError = (Stage, c_int);
 
 impl Plan<'_> {
     fn clone_child(&self, stack: *mut c_void) -> io::Result<Pid> {
@@ -213,15 +215,16 @@ impl Plan<'_> {
         let plan = ptr::from_ref(self).cast_mut().cast::<c_void>();
         let clone = |flags| {
             let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | flags;
-            // SAFETY: the stack is mapped, aligned, and used by this child alone; the plan outlives the child's use of it,
-            // since CLONE_VFORK suspends this thread until then; the kernel writes one c_int to the pidfd of the report.
+            // SAFETY: the stack is mapped, aligned, and used by this child alone; the plan outlives the
+            // child's use of it, since CLONE_VFORK suspends this thread until then; the kernel writes
+            // one c_int to the pidfd of the report.
             check(unsafe {
                 let pidfd = &raw mut (*self.report).pidfd;
                 libc::clone(run, stack, flags, plan, pidfd)
             })
         };
         let pid = with_signals_blocked(|| match clone(libc::CLONE_PIDFD) {
-            // A kernel that knows of no such descriptors.
+            // A kernel without CLONE_PIDFD.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => clone(0),
             other => other,
         });
@@ -230,11 +233,12 @@ impl Plan<'_> {
         pid
     }
 
-    /// What the child does. Returns only if something fails.
+    /// Runs in the child. Returns only if a system call fails.
     ///
-    /// The host's memory is shared, and its other threads run. So: raw system calls only (the C library's `open`, `close` and
-    /// `write` act upon a pending cancellation of the host's thread), no allocation, no lock, nothing that can panic.
-    fn execute(&self) -> Failed {
+    /// The host's memory is shared, and its other threads run. So this makes raw system calls only,
+    /// without allocation, lock or panic. The C library's `open`, `close` and `write` are cancellation
+    /// points, and a cancellation of the host's thread may be pending.
+    fn execute(&self) -> ChildError {
         let Err(failed) = self.prepare() else {
             // SAFETY: the texts end with a NUL and the arrays with a null pointer.
             let result = unsafe {
@@ -246,11 +250,12 @@ impl Plan<'_> {
         failed
     }
 
-    fn prepare(&self) -> Result<(), Failed> {
+    fn prepare(&self) -> Result<(), ChildError> {
         let at = |stage| move |error| (stage, error);
         // SAFETY: these system calls take numbers.
         unsafe {
-            // If the host is killed now, this child ends too: it cannot be found yet.
+            // If the host is killed before the exec, the child is killed too: it does not carry the
+            // cookie yet.
             let kill = c_long::from(libc::SIGKILL);
             let death = c_long::from(libc::PR_SET_PDEATHSIG);
             done(libc::syscall(libc::SYS_prctl, death, kill)).map_err(at(Stage::Process))?;
@@ -259,7 +264,7 @@ impl Plan<'_> {
                 false => done(libc::syscall(libc::SYS_setpgid, 0, 0)),
             }
             .map_err(at(Stage::Process))?;
-            // What was sent to the host's group before is not for this child.
+            // Signals that were sent to the host's group before are not for this child.
             discard_pending_signals();
             for (target, source) in (0..self.first_free).zip(self.sources) {
                 let copied = libc::syscall(libc::SYS_dup3, *source, target, 0);
@@ -296,7 +301,7 @@ extern "C" fn run(plan: *mut c_void) -> c_int {
     127
 }
 
-/// The error number of a system call that failed.
+/// The error number if a system call failed.
 fn done(result: c_long) -> Result<c_long, c_int> {
     if result == -1 {
         // SAFETY: the C library gives each thread a valid place for its errno.
@@ -305,7 +310,7 @@ fn done(result: c_long) -> Result<c_long, c_int> {
     Ok(result)
 }
 
-/// Marks every descriptor from `first` on close-on-exec. To close them would take eight times as long.
+/// Sets close-on-exec on every descriptor from `first` on. Closing them would take eight times as long.
 fn mark_close_on_exec(first: RawFd) -> Result<(), c_int> {
     let flags = libc::CLOSE_RANGE_CLOEXEC;
     // SAFETY: close_range takes numbers.
@@ -317,8 +322,8 @@ fn mark_close_on_exec(first: RawFd) -> Result<(), c_int> {
     }
 }
 
-/// The same without a list of open descriptors: one number after the other, up to the hard limit, since the soft one may have
-/// been lowered below an open descriptor.
+/// The same without a list of open descriptors: for each number up to the hard limit. The soft limit
+/// may have been lowered below an open descriptor.
 fn mark_all(first: RawFd) -> Result<(), c_int> {
     const MOST: u64 = 1 << 20;
     let mut limits = [0u64; 2];
@@ -354,8 +359,8 @@ fn mark_listed(first: RawFd) -> Result<(), c_int> {
         let mut entry = buffer.as_ptr().cast::<u8>();
         let end = entry.wrapping_add(read as usize);
         while entry < end {
-            // SAFETY: the kernel has written whole entries up to the end. An entry's name begins at byte 19 and ends with a
-            // NUL, and its length stands at byte 16.
+            // SAFETY: the kernel has written whole entries up to the end. An entry's name begins at
+            // byte 19 and ends with a NUL, and its length stands at byte 16.
             let (length, number) = unsafe {
                 let length = entry.add(16).cast::<u16>().read_unaligned();
                 (length, number(entry.add(19)))
@@ -371,7 +376,7 @@ fn mark_listed(first: RawFd) -> Result<(), c_int> {
     }
 }
 
-/// The number that a text consists of; `None` for another text.
+/// Parses a decimal number; `None` if there is any other character.
 ///
 /// # Safety
 ///
@@ -394,7 +399,7 @@ unsafe fn number(text: *const u8) -> Option<RawFd> {
     }
 }
 
-/// Takes the pending signals of this process away, all of which are blocked.
+/// Discards the pending signals of this process. All signals are blocked.
 fn discard_pending_signals() {
     let all = u64::MAX;
     let now = [0usize; 2];
@@ -410,8 +415,8 @@ fn discard_pending_signals() {
     }
 }
 
-/// Sets every signal to its default that is handled or ignored. An exec does that for the handled ones, but a handler must not
-/// run before, when the mask is emptied.
+/// Sets every signal that is handled or ignored to its default action. An exec does that for handled
+/// signals, but a handler must not run before the exec, when the mask is emptied.
 fn reset_signals() {
     // The kernel's sigaction: the handler first, all else zero. Larger than it is on any architecture.
     let default = [0usize; 8];
@@ -446,7 +451,7 @@ fn reset_signals() {
     }
 }
 
-/// Sets this thread's signal mask and gives the one before.
+/// Sets this thread's signal mask and returns the previous one.
 fn set_mask(mask: u64) -> u64 {
     let mut before = 0u64;
     let how = c_long::from(libc::SIG_SETMASK);

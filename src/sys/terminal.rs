@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether this host has a controlling terminal. ENXIO means that it has none; after any other error it may have one.
+/// Whether this host has a controlling terminal. ENXIO means that it has none; after any other error it
+/// may have one.
 ///
-/// Only a session leader can acquire a controlling terminal. If the host has none and leads no session, the answer is kept until
-/// it leads one: the question takes as long as the rest of the preparations of a start. A forked copy of the host leads no
-/// session, and inherits what its parent had.
+/// Only a session leader can acquire a controlling terminal. If the host has none and leads no session,
+/// the answer is cached until it leads one, because the check takes as long as the rest of the
+/// preparations of a start. A forked copy of the host leads no session, and inherits its parent's
+/// controlling terminal.
 pub(crate) fn has_controlling_terminal() -> bool {
     static HAD_NONE: AtomicBool = AtomicBool::new(false);
     if HAD_NONE.load(Ordering::Relaxed) && !leads_session() {
@@ -16,7 +18,7 @@ pub(crate) fn has_controlling_terminal() -> bool {
     let answer = File::open("/dev/tty").map_err(|error| error.raw_os_error());
     let has_none = matches!(answer, Err(Some(libc::ENXIO)));
     if has_none && !leads_session() {
-        // A leader cannot stop leading, so it led none before either.
+        // A session leader stays one, so the host led no session before either.
         HAD_NONE.store(true, Ordering::Relaxed);
     }
     !has_none

@@ -1,4 +1,4 @@
-//! What the password database says.
+//! The password database.
 
 use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
@@ -36,7 +36,8 @@ pub(crate) fn home() -> Option<PathBuf> {
         if directory.is_null() {
             return None;
         }
-        // SAFETY: pw_dir is a NUL-terminated text inside `buffer`, which is not touched before the copy is made.
+        // SAFETY: pw_dir is a NUL-terminated text inside `buffer`, which is not touched before the copy
+        // is made.
         let directory = unsafe { CStr::from_ptr(directory) };
         return Some(PathBuf::from(OsStr::from_bytes(directory.to_bytes())));
     }

@@ -1,9 +1,10 @@
-//! The library's threads: pairs of a reader and a reaper thread, and threads for tasks in the background.
+//! The library's threads: pairs of a reader and a reaper thread, and threads for background tasks.
 //!
-//! Owns the threads and the list of idle [pairs](pair). Promises: each thread blocks all signals; a panic ends the work that
-//! it happens in and nothing else; an idle pair leaves after [`IDLE_TIME`]; [`close`](Threads::close) waits for all threads.
+//! Owns the threads and the list of idle [pairs](pair). Promises: each thread blocks all signals; a
+//! panic ends its own task only; the threads of an idle pair exit after [`IDLE_TIME`];
+//! [`close`](Threads::close) waits for all threads.
 //!
-//! The lock of [`Threads`] is a leaf. No work runs while it is held.
+//! The lock of [`Threads`] is a leaf. No task runs while it is held.
 
 mod pair;
 
@@ -23,28 +24,28 @@ use crate::time::Deadline;
 use pair::Pair;
 pub(crate) use pair::{Progress, ThreadPair};
 
-/// How long a pair stays idle before its threads leave.
+/// How long a pair stays idle before its threads exit.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// The stack of a thread. The work is shallow, and only pages that are touched take memory.
+/// The size of a thread's stack. The tasks need little, and only pages that are touched take memory.
 const STACK_BYTES: usize = 64 << 10;
 
 /// The threads of one manager.
 pub(crate) struct Threads {
     /// Protects the lists. A leaf.
     state: Mutex<State>,
-    /// Signalled, with `state`, when the last thread leaves after closing.
+    /// Notified, with `state`, when the last thread exits after closing.
     all_left: Condvar,
     /// [`IDLE_TIME`], except in tests.
     idle_time: Duration,
 }
 
 struct State {
-    /// Wakes the threads of pairs. `None` after the last thread of a closed manager has left.
+    /// Wakes the threads of pairs. `None` after the last thread of a closed manager has exited.
     waker: Option<Arc<Waker>>,
-    /// Idle pairs, the one that has been idle for the shortest time last, and until when they stay.
+    /// Idle pairs and their deadlines. The pair that became idle last is at the end.
     idle: Vec<(Arc<Pair>, Deadline)>,
-    /// Threads that have not left.
+    /// The number of threads that have not exited.
     count: usize,
     handles: HashMap<u64, JoinHandle<()>>,
     last_number: u64,
@@ -72,9 +73,10 @@ impl Threads {
         }))
     }
 
-    /// Runs a task on a thread of its own, and gives the number of the thread.
+    /// Runs a task on a new thread, and returns the number of the thread.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl FnOnce() + Send + 'static) -> io::Result<u64> {
-        // The lock is held until the handle is kept: a thread that is about to leave drops its own.
+        // The lock is held until the handle is stored, because an exiting thread removes its own
+        // handle.
         let mut state = self.state.lock();
         let number = state.last_number + 1;
         let threads = Arc::clone(self);
@@ -93,16 +95,16 @@ impl Threads {
         Ok(number)
     }
 
-    /// Blocks until these threads have ended, which are about to.
+    /// Blocks until these threads have ended. They are exiting.
     fn join(&self, numbers: &[u64]) {
         for number in numbers {
             let handle = self.state.lock().handles.remove(number);
-            // Its panics are caught.
+            // The result is no panic: those are caught.
             let _ = handle.map(JoinHandle::join);
         }
     }
 
-    /// The thread with this number is about to end.
+    /// Called by a thread right before it ends.
     fn leave(&self, number: u64) {
         let mut state = self.state.lock();
         state.count -= 1;
@@ -113,14 +115,14 @@ impl Threads {
         }
     }
 
-    /// Lets idle threads leave now, and each other one at the end of its work. Blocks until all have left, or the deadline.
-    /// True if none is left.
+    /// Makes idle threads exit now, and each other one at the end of its task. Blocks until all have
+    /// exited or the deadline has passed. True if none is left.
     pub(crate) fn close(&self, deadline: Deadline) -> bool {
         let mut state = self.state.lock();
         state.closed = true;
         std::mem::take(&mut state.idle)
             .iter()
-            .for_each(|(pair, _)| pair.dismiss());
+            .for_each(|(pair, _)| pair.retire());
         while state.count > 0 && !deadline.passed() {
             match deadline.instant() {
                 Some(at) => drop(self.all_left.wait_until(&mut state, at)),
@@ -134,7 +136,7 @@ impl Threads {
         let handles = std::mem::take(&mut state.handles);
         drop(state);
         for (_, handle) in handles {
-            // A thread that has left only has to return.
+            // A thread that was counted as exited only has to return.
             if all_left || handle.is_finished() {
                 let _ = handle.join();
             }
@@ -149,8 +151,7 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// Runs work whose panic must not reach its thread. `None` after a panic. What the work serves is cleaned up by guards of its
-/// own.
+/// Runs `work` and catches its panic, which returns `None`. Its guards clean up.
 fn isolate<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }

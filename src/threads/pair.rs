@@ -1,11 +1,13 @@
-//! A pair of threads: the reader and the reaper of one live child at a time.
+//! A pair of threads: the reader and the reaper of one live process at a time.
 //!
-//! A pair is made once and used again. Each of its threads waits in a poller of its own, which was made with it. A start puts
-//! the work into the pair and registers descriptors with its pollers, which wakes no thread; each thread runs its work when
-//! something is ready. The pair is idle when both works are done. An idle pair leaves after a while, both threads together.
+//! A pair is made once and reused. Each of its threads waits in its own poller. A start stores a task
+//! for each thread and registers descriptors with the pollers, which wakes no thread; a thread runs its
+//! task when a descriptor is ready. The pair is idle when both tasks are done. Both threads of an idle
+//! pair exit after a timeout.
 //!
-//! Whether a pair is idle, in use or dismissed is decided under the lock of [`Threads`], so that a pair that is taken for a
-//! start is never one that leaves. The thread that made the pair idle keeps the time: only it waits with a deadline.
+//! Whether a pair is idle, in use or retired is decided under the lock of [`Threads`], so that a pair
+//! that is acquired for a start does not exit. Of an idle pair, only the thread that finished last
+//! waits with a deadline.
 
 use std::fmt;
 use std::io;
@@ -17,69 +19,71 @@ use parking_lot::Mutex;
 use super::{Threads, isolate};
 use crate::error::{Error, Step};
 use crate::sys::poller::{Poller, Waker, Wakeup};
-use crate::sys::{Failure, failure};
+use crate::sys::{Shortage, shortage};
 use crate::time::Deadline;
 
-/// What one thread of a pair does for one process. Called when something is ready or its poller was woken, and dropped when it
-/// is done or has panicked.
-pub(crate) type Work = Box<dyn FnMut(Wakeup) -> Progress + Send>;
+/// The task of one thread of a pair for one process. Called when a descriptor is ready or the poller
+/// was woken, and dropped when it is done or has panicked.
+pub(crate) type PairTask = Box<dyn FnMut(Wakeup) -> Progress + Send>;
 
-/// Whether a work goes on.
+/// Whether a task continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// It is to be called again when something is ready.
+    /// It is called again when a descriptor is ready or the poller was woken.
     Waiting,
-    /// It is over.
+    /// It is done.
     Done,
 }
 
 pub(super) struct Pair {
-    reader: Side,
-    reaper: Side,
-    /// How many of the two works are not over.
-    works: AtomicUsize,
-    /// Its threads are to leave. Set with the lock of [`Threads`] held, on a pair that is not in the list any more.
-    dismissed: AtomicBool,
+    reader: PairThread,
+    reaper: PairThread,
+    /// The number of the two tasks that are not done.
+    tasks: AtomicUsize,
+    /// Its threads must exit. Set with the lock of [`Threads`] held, after the pair was removed from
+    /// the idle list.
+    retired: AtomicBool,
 }
 
 /// One thread of a pair.
-struct Side {
-    /// Where it waits.
+struct PairThread {
+    /// The poller that the thread waits in.
     poller: Arc<Poller>,
-    /// What the thread does when it is woken; absent while it is being done. A leaf, held for a moment.
-    work: Mutex<Option<Work>>,
+    /// The task; `None` while it runs. A leaf, not held while the task runs.
+    task: Mutex<Option<PairTask>>,
 }
 
-impl Side {
+impl PairThread {
     fn new(waker: &Arc<Waker>) -> io::Result<Self> {
-        Ok(Side {
+        Ok(PairThread {
             poller: Arc::new(Poller::new(waker)?),
-            work: Mutex::new(None),
+            task: Mutex::new(None),
         })
     }
 }
 
 impl Pair {
-    /// Makes both threads leave that wait for nothing.
-    pub(super) fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::Relaxed);
+    /// Makes both threads exit. They have no task.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
         self.reader.poller.wake();
         self.reaper.poller.wake();
     }
 }
 
-/// A pair that is taken for a start. Dropped before [`start`](ThreadPair::start), it is idle again, or gone if it was made for
-/// this start: a start that fails leaves no thread and no descriptor.
+/// A pair that was acquired for a start. Dropped before [`start`](ThreadPair::start), it becomes idle
+/// again, or is removed if it was made for this start: a start that fails leaves no thread and no
+/// descriptor.
 pub(crate) struct ThreadPair {
     threads: Arc<Threads>,
     pair: Arc<Pair>,
-    /// The numbers of the threads, if they were made for this start.
+    /// The numbers of the threads if they were made for this start.
     fresh: Vec<u64>,
     started: bool,
 }
 
 impl ThreadPair {
-    /// Takes an idle pair, or makes one.
+    /// Takes an idle pair, or makes a new one.
     pub(crate) fn acquire(threads: &Arc<Threads>) -> Result<Self, Error> {
         let (idle, waker) = {
             let mut state = threads.state.lock();
@@ -98,29 +102,30 @@ impl ThreadPair {
         })
     }
 
-    /// Where the reader's thread waits.
+    /// The poller of the reader thread.
     pub(crate) fn reader(&self) -> &Arc<Poller> {
         &self.pair.reader.poller
     }
 
-    /// Where the reaper's thread waits.
+    /// The poller of the reaper thread.
     pub(crate) fn reaper(&self) -> &Arc<Poller> {
         &self.pair.reaper.poller
     }
 
-    /// Gives each thread its work. No thread is woken: what the works wait for is registered before or after this.
-    pub(crate) fn start(mut self, read: Work, reap: Work) {
+    /// Stores the task of each thread. Wakes no thread: the descriptors are registered before or after
+    /// this call.
+    pub(crate) fn start(mut self, read: PairTask, reap: PairTask) {
         self.started = true;
-        self.pair.works.store(2, Ordering::Relaxed);
-        *self.pair.reader.work.lock() = Some(read);
-        *self.pair.reaper.work.lock() = Some(reap);
+        self.pair.tasks.store(2, Ordering::Relaxed);
+        *self.pair.reader.task.lock() = Some(read);
+        *self.pair.reaper.task.lock() = Some(reap);
     }
 }
 
-/// The error of a start that has no threads.
+/// The error of a start that gets no threads.
 fn no_pair(error: io::Error) -> Error {
-    match error.raw_os_error().map(failure) {
-        Some(Failure::Descriptors) => {
+    match shortage(&error) {
+        Some(Shortage::Descriptors) => {
             let what = "descriptor for its threads to wait with";
             Error::spawn(Step::Pipe, what, error)
         }
@@ -135,33 +140,33 @@ impl Drop for ThreadPair {
         }
         if self.fresh.is_empty() {
             self.threads.put_back(&self.pair);
-            // It keeps the time from now on.
+            // Woken so that it waits with the deadline of the idle pair.
             self.pair.reaper.poller.wake();
         } else {
-            self.pair.dismiss();
+            self.pair.retire();
             self.threads.join(&self.fresh);
         }
     }
 }
 
 impl Threads {
-    /// Makes a pair, and gives the numbers of its threads.
+    /// Makes a pair, and returns the numbers of its threads.
     fn make_pair(self: &Arc<Self>, waker: &Arc<Waker>) -> io::Result<(Arc<Pair>, Vec<u64>)> {
         let pair = Arc::new(Pair {
-            reader: Side::new(waker)?,
-            reaper: Side::new(waker)?,
-            works: AtomicUsize::new(0),
-            dismissed: AtomicBool::new(false),
+            reader: PairThread::new(waker)?,
+            reaper: PairThread::new(waker)?,
+            tasks: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
         });
         let mut numbers = Vec::new();
-        let sides: [fn(&Pair) -> &Side; 2] = [|pair| &pair.reader, |pair| &pair.reaper];
-        for side in sides {
+        let sides: [fn(&Pair) -> &PairThread; 2] = [|pair| &pair.reader, |pair| &pair.reaper];
+        for thread in sides {
             let (threads, own) = (Arc::clone(self), Arc::clone(&pair));
-            match self.spawn(move || threads.serve(&own, side(&own))) {
+            match self.spawn(move || threads.serve(&own, thread(&own))) {
                 Ok(number) => numbers.push(number),
                 Err(error) => {
-                    // Without the second thread the first one leaves.
-                    pair.dismiss();
+                    // Without the second thread, the first one exits.
+                    pair.retire();
                     self.join(&numbers);
                     return Err(error);
                 }
@@ -170,18 +175,19 @@ impl Threads {
         Ok((pair, numbers))
     }
 
-    /// The life of one thread of a pair.
-    fn serve(&self, pair: &Arc<Pair>, side: &Side) {
+    /// The main loop of one thread of a pair.
+    fn serve(&self, pair: &Arc<Pair>, thread: &PairThread) {
         let mut deadline = Deadline::NEVER;
-        // A poller fails when the host has closed it. Then no work can be waited for: it is dropped, as after a panic.
-        while let Ok(wakeup) = side.poller.wait(deadline) {
-            // A deadline is that of an idle pair, which may have been taken for a start meanwhile.
-            let work = match wakeup {
+        // The wait fails if the host has closed the epoll descriptor. Then the task is dropped, as
+        // after a panic.
+        while let Ok(wakeup) = thread.poller.wait(deadline) {
+            // The deadline is that of an idle pair, which may have been acquired for a start meanwhile.
+            let task = match wakeup {
                 Wakeup::TimedOut => None,
-                Wakeup::Ready | Wakeup::Woken => side.work.lock().take(),
+                Wakeup::Ready | Wakeup::Woken => thread.task.lock().take(),
             };
-            let next = match work {
-                Some(work) => self.run(pair, side, work, wakeup),
+            let next = match task {
+                Some(task) => self.run(pair, thread, task, wakeup),
                 None => self.idle_deadline(pair),
             };
             match next {
@@ -189,25 +195,25 @@ impl Threads {
                 None => return,
             }
         }
-        self.abandon(pair);
-        let work = side.work.lock().take();
-        isolate(move || drop(work));
+        self.withdraw(pair);
+        let task = thread.task.lock().take();
+        isolate(move || drop(task));
     }
 
-    /// Runs the work once. Gives the deadline of the next wait, or `None` if the thread is to leave.
+    /// Runs the task once. Returns the deadline of the next wait, or `None` if the thread must exit.
     fn run(
         &self,
         pair: &Arc<Pair>,
-        side: &Side,
-        mut work: Work,
+        thread: &PairThread,
+        mut task: PairTask,
         wakeup: Wakeup,
     ) -> Option<Deadline> {
-        if isolate(|| work(wakeup)) == Some(Progress::Waiting) {
-            *side.work.lock() = Some(work);
+        if isolate(|| task(wakeup)) == Some(Progress::Waiting) {
+            *thread.task.lock() = Some(task);
             return Some(Deadline::NEVER);
         }
-        isolate(move || drop(work));
-        if pair.works.fetch_sub(1, Ordering::AcqRel) == 1 {
+        isolate(move || drop(task));
+        if pair.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.put_back(pair);
             self.idle_deadline(pair)
         } else {
@@ -215,41 +221,41 @@ impl Threads {
         }
     }
 
-    /// Takes a pair out of use one of whose threads is about to leave.
-    fn abandon(&self, pair: &Arc<Pair>) {
+    /// Removes a pair from the idle list and retires it, because one of its threads is exiting.
+    fn withdraw(&self, pair: &Arc<Pair>) {
         let mut state = self.state.lock();
         state.idle.retain(|(idle, _)| !Arc::ptr_eq(idle, pair));
-        pair.dismiss();
+        pair.retire();
     }
 
-    /// A pair without work waits for the next start, unless the threads are closed.
+    /// Adds a pair without tasks to the idle list, or retires it if the threads are closed.
     fn put_back(&self, pair: &Arc<Pair>) {
         let mut state = self.state.lock();
         if state.closed {
-            pair.dismiss();
+            pair.retire();
         } else {
-            let until = Deadline::after(self.idle_time);
-            state.idle.push((Arc::clone(pair), until));
+            let deadline = Deadline::after(self.idle_time);
+            state.idle.push((Arc::clone(pair), deadline));
         }
     }
 
-    /// Until when a thread without work waits; `None` if it is to leave.
+    /// The deadline of a thread without a task; `None` if it must exit.
     fn idle_deadline(&self, pair: &Arc<Pair>) -> Option<Deadline> {
         let mut state = self.state.lock();
-        if pair.dismissed.load(Ordering::Relaxed) {
+        if pair.retired.load(Ordering::Relaxed) {
             return None;
         }
         let mut idle = state.idle.iter();
         let Some(at) = idle.position(|(idle, _)| Arc::ptr_eq(idle, pair)) else {
-            // In use, and the other thread is at work or will be.
+            // The pair is in use: the other thread's task is not done.
             return Some(Deadline::NEVER);
         };
-        let until = state.idle[at].1;
-        if !until.passed() {
-            return Some(until);
+        let deadline = state.idle[at].1;
+        if !deadline.passed() {
+            return Some(deadline);
         }
         state.idle.remove(at);
-        pair.dismiss();
+        pair.retire();
         None
     }
 }
@@ -270,8 +276,8 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// A work that says so when it is called, and is over then.
-    fn says(called: &Sender<&'static str>, name: &'static str) -> Work {
+    /// A task that sends its name when it is called, and is done.
+    fn reports(called: &Sender<&'static str>, name: &'static str) -> PairTask {
         let called = called.clone();
         Box::new(move |_| {
             called.send(name).expect("it is awaited");
@@ -279,12 +285,12 @@ mod tests {
         })
     }
 
-    /// Lets both threads of a pair run once.
+    /// Runs both tasks of a pair once.
     fn run_once(threads: &Arc<Threads>) -> Arc<Pair> {
         let (called, calls) = bounded(2);
         let pair = ThreadPair::acquire(threads).expect("threads");
         let inner = Arc::clone(&pair.pair);
-        pair.start(says(&called, "reader"), says(&called, "reaper"));
+        pair.start(reports(&called, "reader"), reports(&called, "reaper"));
         inner.reader.poller.wake();
         inner.reaper.poller.wake();
         let mut called = [(); 2].map(|()| calls.recv_timeout(TIMEOUT).expect("it is called"));
@@ -354,11 +360,11 @@ mod tests {
         wait_until("they leave", || threads.state.lock().count == 0);
         assert_eq!(idle(&threads), 0);
         assert!(threads.state.lock().handles.is_empty());
-        // Their descriptors are theirs alone.
+        // No other reference keeps their descriptors open.
         assert_eq!(Arc::strong_count(&pair), 1);
     }
 
-    /// A start that fails gives back what it has made, and keeps what was there.
+    /// A start that fails removes the pair that it has made, and keeps one that was idle before.
     #[test]
     fn a_pair_that_was_not_used_leaves_nothing_new() {
         let threads = Threads::new().expect("descriptors");
@@ -372,17 +378,18 @@ mod tests {
         assert!(threads.close(Deadline::after(TIMEOUT)));
     }
 
-    /// A start may take a pair at the moment at which its idle time is over: then either the pair stays, or the start has got
-    /// another one. A pair that left with its work would be missed here for ever.
+    /// A start may acquire a pair at the moment at which its deadline passes: then either the pair
+    /// stays, or the start gets another one. If a pair exited with its task, this test would time out.
     #[test]
     fn a_pair_that_is_taken_does_not_leave() {
         let idle_time = Duration::from_millis(1);
         let threads = Threads::with_idle_time(idle_time).expect("descriptors");
         for round in 0..400 {
             run_once(&threads);
-            // Right before the end of the idle time, and right after it.
-            let until = std::time::Instant::now() + idle_time + Duration::from_micros(round % 300);
-            while std::time::Instant::now() < until {
+            // From right before the deadline to right after it.
+            let deadline =
+                std::time::Instant::now() + idle_time + Duration::from_micros(round % 300);
+            while std::time::Instant::now() < deadline {
                 std::hint::spin_loop();
             }
         }

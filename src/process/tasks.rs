@@ -1,9 +1,10 @@
-//! What the two threads of a process do, from its start to its end.
+//! The tasks of the two threads of a process, from its start to its end.
 //!
-//! The reader's work ends with the last output, the reaper's with the leader. Each of them tells the observer of its own end;
-//! the last one of what follows both. An end is published by whichever thread finds it first: the reaper's, or one that waits
-//! for it. What depends on that happens on the threads of the process in any case, because they are woken too: nothing depends
-//! on the thread of a caller.
+//! The reader's task ends with the last output, the reaper's with the leader. Each reports its own end
+//! to the observer; the later one also reports that both are done. The end is published by the thread
+//! that is first to see the leader's exit: the reaper, or a caller in `wait`. The reaper is woken in
+//! either case, and the ends are reported by the two threads only, so nothing depends on the thread of
+//! a caller.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -30,7 +31,8 @@ use crate::sys::spawn::Spawned;
 use crate::threads::{Progress, ThreadPair, Threads};
 use crate::time::Deadline;
 
-/// What serves a process, all of it taken before its leader is spawned: nothing that can fail is left for after that.
+/// The threads and outputs of a process, acquired before its leader is spawned. After the spawn,
+/// nothing can fail.
 pub(crate) struct Preparation {
     pair: ThreadPair,
     outputs: Vec<Arc<Output>>,
@@ -38,7 +40,7 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// Takes a pair of threads, and gives each pipe an output.
+    /// Acquires a pair of threads, and makes an output for each pipe.
     pub(crate) fn new(
         threads: &Arc<Threads>,
         pipes: Vec<OwnedFd>,
@@ -60,22 +62,22 @@ impl Preparation {
     }
 }
 
-/// The work of the two threads of a process, not begun.
-pub(crate) struct Works {
+/// The tasks of the two threads of a process, before they are started.
+pub(crate) struct ProcessTasks {
     pair: ThreadPair,
-    reading: Reading,
-    reaping: Reaping,
+    read_task: ReadTask,
+    reap_task: ReapTask,
 }
 
 impl ProcessInner {
-    /// Takes charge of a leader that was just spawned. [`Works::begin`] sets its threads to work.
+    /// The process of a leader that was just spawned. [`ProcessTasks::start`] starts its tasks.
     pub(crate) fn new(
         id: Id,
         leader: Spawned,
         preparation: Preparation,
         about: About,
         settings: Settings,
-    ) -> (Arc<Self>, Works) {
+    ) -> (Arc<Self>, ProcessTasks) {
         let Preparation {
             pair,
             outputs,
@@ -96,28 +98,28 @@ impl ProcessInner {
             threads: settings.threads,
             observer: settings.observer,
             slot: Mutex::new(settings.slot),
-            works: AtomicUsize::new(2),
+            tasks: AtomicUsize::new(2),
             about: Arc::new(about),
         });
-        let works = Works {
-            reading: Reading {
+        let tasks = ProcessTasks {
+            read_task: ReadTask {
                 process: Arc::clone(&process),
                 sources: sources.into_iter().enumerate().collect(),
             },
-            reaping: Reaping {
+            reap_task: ReapTask {
                 process: Arc::clone(&process),
                 leader: process.group.leader(),
                 reaper: Arc::clone(pair.reaper()),
             },
             pair,
         };
-        (process, works)
+        (process, tasks)
     }
 
     /// Waits for the end; `None` when the deadline comes first.
     ///
-    /// The caller is woken by the exit itself, as the reaper is, and publishes the end if it is scheduled first: to wait until
-    /// the reaper has done it would be a second wake-up.
+    /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
+    /// Waiting for the reaper to publish it would cost a second wake-up.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
         let leader = self.group.leader();
         if let Some(leader) = leader.as_ref().and_then(|leader| leader.pollable()) {
@@ -126,7 +128,7 @@ impl ProcessInner {
                 if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
                     break;
                 }
-                // A traced leader cannot be reaped yet: the reaper's thread waits for that.
+                // A traced leader cannot be reaped yet. The reaper waits until it can.
                 if set[0].has_input() && !self.publish_exit() {
                     break;
                 }
@@ -135,8 +137,9 @@ impl ProcessInner {
         self.exit.wait(deadline)
     }
 
-    /// Publishes the end of a leader that has exited, once. All that it wrote is in the outputs before. True if the end is
-    /// published, now or before; false if the leader cannot be reaped yet.
+    /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
+    /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
+    /// yet.
     fn publish_exit(&self) -> bool {
         if self.exit.now().is_some() {
             return true;
@@ -151,7 +154,7 @@ impl ProcessInner {
         is_ended
     }
 
-    /// The status of the leader is lost.
+    /// Publishes that the status of the leader is lost.
     fn publish_lost(&self) {
         self.drain();
         self.exit.end(|| {
@@ -161,20 +164,20 @@ impl ProcessInner {
         self.after_exit();
     }
 
-    /// What follows the record of the end, done by whichever thread has found it: no harm comes of doing it twice.
+    /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
     fn after_exit(&self) {
-        // An output may have been closed since the look that preceded the record.
+        // An output may have been closed since the check before the record.
         self.free_slot();
-        // Followers end at the end of the process, and find it recorded.
+        // After the record, so that a follower that stops at the end of the process finds it ended.
         self.outputs
             .iter()
             .for_each(|output| output.process_ended());
     }
 
-    /// Takes what is in the pipes, and closes the outputs that have ended.
+    /// Drains the pipes, and closes the outputs that have ended.
     fn drain(&self) {
         for (source, output) in self.sources.iter().zip(&self.outputs) {
-            // The reader drops a source that has ended, and closes its output after that.
+            // The reader drops a source that has ended before it closes the output.
             let source = source.upgrade();
             if source.is_none_or(|source| source.drain() == ReadOutcome::Ended) {
                 self.close_output(output);
@@ -182,7 +185,8 @@ impl ProcessInner {
         }
     }
 
-    /// Closes an output that has ended. If the leader has ended too, this may have been the last one.
+    /// Closes an output that has ended. Frees the slot if the leader has ended and this was the last
+    /// output.
     fn close_output(&self, output: &Output) {
         output.close();
         if self.exit.now().is_some() {
@@ -190,24 +194,25 @@ impl ProcessInner {
         }
     }
 
-    /// Frees the slot if every output is closed. The leader has ended, or its end is recorded right after this.
+    /// Frees the slot if every output is closed. Called when the leader has ended, or right before its
+    /// end is recorded.
     ///
-    /// The last output may be closed by one thread while another one records the end. Each looks at the other's part after it
-    /// has done its own, so that one of them finds both.
+    /// One thread may close the last output while another records the end. Each checks for the other's
+    /// change after its own, so at least one of them sees both.
     fn free_slot(&self) {
         if !self.output_open() {
             drop(self.slot.lock().take());
         }
     }
 
-    /// Lets the reader go on that found a lossless output full.
+    /// Resumes the reader, which has found a lossless output full.
     pub(super) fn resume_reading(&self) {
         for source in self.sources.iter().filter_map(|source| source.upgrade()) {
             source.arm();
         }
     }
 
-    /// Lets the reader take what is in the pipes and close the outputs, even if other processes hold the pipes.
+    /// Makes the reader drain the pipes and close the outputs, even if other processes hold the pipes.
     pub(crate) fn detach_output(&self) {
         self.detached.store(true, Ordering::Release);
         if let Some(reader) = self.reader.upgrade() {
@@ -215,16 +220,16 @@ impl ProcessInner {
         }
     }
 
-    /// One of the threads cannot go on, after a defect: the process is not left without it.
+    /// Kills the process, because one of its tasks has panicked and cannot continue.
     fn fail(&self, thread: &str) {
         self.signal_unreaped(KILL, |_| ());
         let text = format!("the {thread} of process {} failed: it was killed", self.id);
         self.observer.warn(&text);
     }
 
-    /// One of the two works is over.
-    fn work_done(self: &Arc<Self>) {
-        if self.works.fetch_sub(1, Ordering::AcqRel) == 1 {
+    /// One of the two tasks is done.
+    fn task_done(self: &Arc<Self>) {
+        if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.observer.done(self.id, &self.about);
             self.release_group();
         }
@@ -234,39 +239,40 @@ impl ProcessInner {
         if self.group.release_if_empty() {
             return;
         }
-        // That takes a while, and this thread may be needed for another process. Without another thread the group stays within
-        // reach.
+        // This takes up to a second, and this thread may be needed for another process. If no other
+        // thread can be made, the pidfd stays open.
         let process = Arc::clone(self);
         let _ = self.threads.spawn(move || process.group.release());
     }
 }
 
-/// How the leader is waited for: by its pidfd, or else by its number.
+/// The leader by its pidfd, or else by its pid.
 fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
     let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
     descriptor.map_or(Child::Number(pid), Child::Descriptor)
 }
 
-impl Works {
-    /// Sets the two threads to work: the reader from the first byte on, the reaper at the exit of the leader. No thread is woken
-    /// before, but for a leader whose exit can only be waited for in a call that blocks.
-    pub(crate) fn begin(self) {
-        let Works {
+impl ProcessTasks {
+    /// Starts the two tasks and registers the descriptors. The reader is woken by the first byte, the
+    /// reaper by the exit of the leader; this call wakes neither. If the pidfd cannot be polled, it
+    /// wakes the reaper, which then blocks in `waitid`.
+    pub(crate) fn start(self) {
+        let ProcessTasks {
             pair,
-            mut reading,
-            mut reaping,
+            mut read_task,
+            mut reap_task,
         } = self;
-        let leader = reaping.leader.clone();
-        let reaper = Arc::clone(&reaping.reaper);
-        let sources: Vec<_> = reading
+        let leader = reap_task.leader.clone();
+        let reaper = Arc::clone(&reap_task.reaper);
+        let sources: Vec<_> = read_task
             .sources
             .iter()
             .map(|(_, source)| source)
             .cloned()
             .collect();
         pair.start(
-            Box::new(move |_| reading.run()),
-            Box::new(move |wakeup| reaping.run(wakeup)),
+            Box::new(move |_| read_task.run()),
+            Box::new(move |wakeup| reap_task.run(wakeup)),
         );
         sources.iter().for_each(|source| source.arm());
         let registered = leader
@@ -279,15 +285,15 @@ impl Works {
     }
 }
 
-/// The reader's work.
-struct Reading {
+/// The task of the reader.
+struct ReadTask {
     process: Arc<ProcessInner>,
-    /// What has not ended, with the numbers of the outputs.
+    /// The sources that have not ended, with the indices of their outputs.
     sources: Vec<(usize, Arc<Source>)>,
 }
 
-impl Reading {
-    /// Reads what there is in all pipes, and closes those that have ended.
+impl ReadTask {
+    /// Reads all pipes until they are empty, and closes those that have ended.
     fn run(&mut self) -> Progress {
         let mut are_more = true;
         while are_more && !self.sources.is_empty() {
@@ -301,7 +307,7 @@ impl Reading {
                 are_more |= outcome == ReadOutcome::More;
                 if is_detached || outcome == ReadOutcome::Ended {
                     source.deregister();
-                    // The descriptor goes before the output is said to be closed.
+                    // The descriptor is closed before the output is.
                     drop(source);
                     self.process.close_output(&self.process.outputs[number]);
                 } else {
@@ -316,8 +322,9 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
-    /// Whatever ends the work, no output stays open that no thread reads.
+impl Drop for ReadTask {
+    /// Closes the outputs when the task ends, also after a panic, so that no output stays open without
+    /// a reader.
     fn drop(&mut self) {
         let process = &self.process;
         if process.output_open() {
@@ -328,24 +335,24 @@ impl Drop for Reading {
             process.close_output(output);
         }
         process.observer.output_closed(process.id, &process.about);
-        process.work_done();
+        process.task_done();
     }
 }
 
-/// The reaper's work.
-struct Reaping {
+/// The task of the reaper.
+struct ReapTask {
     process: Arc<ProcessInner>,
     leader: Option<Arc<PidFd>>,
     reaper: Arc<Poller>,
 }
 
-impl Reaping {
-    /// Publishes the end; waits for it first if the pidfd has not told of it.
+impl ReapTask {
+    /// Publishes the end. If the pidfd is not readable, waits for the exit first.
     fn run(&mut self, wakeup: Wakeup) -> Progress {
         let process = &self.process;
         if wakeup != Wakeup::Ready || !process.publish_exit() {
-            // There is no pidfd to wait for, or the tracer of the leader gets its exit first. An error means that the status is
-            // lost; then the number may be another child's, and is not used again.
+            // There is no pidfd to poll, or the tracer of the leader gets its exit first. An error
+            // means that the status is lost. Then the pid may be reused, and is not used again.
             match wait_exit(child(&self.leader, process.pid)) {
                 Ok(()) => _ = process.publish_exit(),
                 Err(_) => process.publish_lost(),
@@ -355,8 +362,8 @@ impl Reaping {
     }
 }
 
-impl Drop for Reaping {
-    /// Whatever ends the work, no caller waits for ever.
+impl Drop for ReapTask {
+    /// Publishes an end when the task ends, also after a panic, so that no caller waits for ever.
     fn drop(&mut self) {
         let process = &self.process;
         if let Some(leader) = self.leader.as_ref().and_then(|leader| leader.pollable()) {
@@ -368,6 +375,6 @@ impl Drop for Reaping {
         }
         process.after_exit();
         process.observer.ended(process.id, &process.about);
-        process.work_done();
+        process.task_done();
     }
 }

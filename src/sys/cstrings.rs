@@ -1,26 +1,25 @@
-//! Texts in the form in which the kernel takes arguments and environments: each ends with a NUL, all of them lie in one
-//! piece of memory, and an array points to them.
+//! Strings in the form in which `execve` takes arguments and environments: NUL-terminated, in one
+//! allocation, with an array of pointers to them.
 
 use std::ffi::c_char;
 use std::marker::PhantomData;
 use std::ptr;
 
-/// A list of texts. However many there are, they take two allocations.
+/// A list of NUL-terminated strings, in two allocations.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Texts {
-    /// The texts, a NUL behind each.
+pub(crate) struct CStrings {
+    /// The strings, each followed by a NUL.
     bytes: Vec<u8>,
-    /// Where each of them begins.
+    /// The offset of each string.
     starts: Vec<usize>,
 }
 
-/// An array of pointers to texts, with a null pointer at its end.
+/// An array of pointers to strings, with a null pointer at its end (argv, envp).
 #[derive(Debug)]
-pub(super) struct Pointers<'a>(Vec<*const c_char>, PhantomData<&'a Texts>);
+pub(super) struct CStringArray<'a>(Vec<*const c_char>, PhantomData<&'a CStrings>);
 
-impl Texts {
-    /// Adds a text that is put together from these parts. For the kernel it ends at its first NUL, so callers have
-    /// refused one that has any.
+impl CStrings {
+    /// Adds the concatenation of these parts. They contain no NUL: callers have refused those that do.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) {
         self.starts.push(self.bytes.len());
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -31,7 +30,7 @@ impl Texts {
         self.bytes.push(0);
     }
 
-    /// The texts, without their NULs.
+    /// The strings, without their NULs.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.starts.iter().skip(1).copied();
         let ends = ends.chain([self.bytes.len()]);
@@ -42,10 +41,10 @@ impl Texts {
     }
 }
 
-impl<'a> Pointers<'a> {
-    /// The array that the kernel takes, of the texts of several lists. It is good for as long as the lists are neither
-    /// changed nor dropped; moving a list moves no text.
-    pub(super) fn new(lists: &[&'a Texts]) -> Self {
+impl<'a> CStringArray<'a> {
+    /// The array of the strings of several lists. It is valid while the lists are neither changed nor
+    /// dropped. Moving a list does not move its strings.
+    pub(super) fn new(lists: &[&'a CStrings]) -> Self {
         let count: usize = lists.iter().map(|list| list.starts.len()).sum();
         let mut pointers = Vec::with_capacity(count + 1);
         for list in lists {
@@ -53,7 +52,7 @@ impl<'a> Pointers<'a> {
             pointers.extend(starts.map(|start| list.bytes[*start..].as_ptr().cast()));
         }
         pointers.push(ptr::null());
-        Pointers(pointers, PhantomData)
+        CStringArray(pointers, PhantomData)
     }
 
     pub(super) fn as_ptr(&self) -> *const *const c_char {
@@ -67,18 +66,19 @@ mod tests {
 
     #[test]
     fn what_is_pushed_is_there() {
-        let mut texts = Texts::default();
-        assert_eq!(texts.iter().count(), 0);
-        texts.push(&[b"A", b"=", b"b"]);
-        texts.push(&[]);
-        texts.push(&[b"last"]);
-        let all: Vec<_> = texts.iter().collect();
+        let mut strings = CStrings::default();
+        assert_eq!(strings.iter().count(), 0);
+        strings.push(&[b"A", b"=", b"b"]);
+        strings.push(&[]);
+        strings.push(&[b"last"]);
+        let all: Vec<_> = strings.iter().collect();
         assert_eq!(all, [b"A=b".as_slice(), b"", b"last"]);
-        let pointers = Pointers::new(&[&texts, &Texts::default(), &texts]).0;
+        let pointers = CStringArray::new(&[&strings, &CStrings::default(), &strings]).0;
         assert_eq!(pointers.len(), 7);
         assert!(pointers[6].is_null());
         assert_eq!(pointers[..3], pointers[3..6]);
-        // SAFETY: the list is not changed, and each pointer but the last is to a text of it, which ends with a NUL.
+        // SAFETY: the list is not changed, and each pointer but the last is to a text of it, which ends
+        // with a NUL.
         let text = |at: usize| unsafe { std::ffi::CStr::from_ptr(pointers[at]) };
         assert_eq!([text(0), text(1), text(2)], [c"A=b", c"", c"last"]);
     }
