@@ -205,7 +205,7 @@ fn report(status: &Status, output: Option<&Snapshot>, interrupted: bool) {
     let why = match status.ended_by {
         EndedBy::Limit => ", its time limit was reached",
         EndedBy::Stop if interrupted => ", stopped by Ctrl-C",
-        EndedBy::Stop => ", stopped because nobody reads its output",
+        EndedBy::Stop => ", stopped because no process reads its output",
         _ => "",
     };
     eprintln!(

@@ -354,8 +354,9 @@
 #define MGR_BY_CLOSE 5
 
 /**
- * Start method: a clone that shares the host's memory until the program is executed. It never forks, and the process inherits
- * no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal, and no controlling terminal.
+ * Start method: a clone that shares the host's memory until the program is executed. It never forks,
+ * and the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
+ * and no controlling terminal.
  */
 #define MGR_START_AUTOMATIC 0
 
@@ -363,8 +364,8 @@
 #define MGR_START_POSIX_SPAWN 1
 
 /**
- * Start method: Rust's standard library as it is. The process inherits what the host leaves it: blocked and ignored signals, the
- * controlling terminal, descriptors without close-on-exec.
+ * Start method: Rust's standard library as it is. The process inherits what the host leaves it:
+ * blocked and ignored signals, the controlling terminal, descriptors without close-on-exec.
  */
 #define MGR_START_STD 2
 

@@ -30,13 +30,15 @@ type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartMethod {
-    /// By a `clone` that shares the host's memory until the program is executed. Never forks, so a start takes the same time in a
-    /// host of any size. The process inherits nothing of the host: no descriptor other than 0, 1 and 2, no blocked, handled or
-    /// ignored signal, no controlling terminal.
+    /// By a `clone` that shares the host's memory until the program is executed. Never forks, so a
+    /// start takes the same time in a host of any size. The process inherits nothing of the host: no
+    /// descriptor other than 0, 1 and 2, no blocked, handled or ignored signal, no controlling
+    /// terminal.
     #[default]
     Automatic,
-    /// By [`std::process::Command`] as it is, in a process group of its own. The process inherits what the host leaves it:
-    /// blocked and ignored signals, the controlling terminal, descriptors without close-on-exec.
+    /// By [`std::process::Command`] as it is, in a process group of its own. The process inherits what
+    /// the host leaves it: blocked and ignored signals, the controlling terminal, descriptors without
+    /// close-on-exec.
     Std,
 }
 

@@ -1,5 +1,5 @@
-//! Holds down what is refused: each bad input is an error of its type, its text names the offender, and nothing is left
-//! behind: no process, no record, no effect of the command.
+//! Bad input: each is an error of its type whose text names the cause, and nothing is left behind: no
+//! process, no record, no effect of the command.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,7 +23,7 @@ fn refused_by(manager: &Manager, request: &Request) -> Error {
     error
 }
 
-/// The same for a request that is refused for itself, by what must stand in the error.
+/// The same for an invalid request. The error must have these words.
 fn assert_invalid(request: Request, what: &str, offender: &str) {
     let manager = open();
     let error = refused_by(&manager, &request);
@@ -41,7 +41,7 @@ fn assert_invalid(request: Request, what: &str, offender: &str) {
     );
 }
 
-/// A start that fails on the way, with its step, the operating system's number and what must stand in the error.
+/// A start that fails at this step, with this error number. The error must have these words.
 fn assert_fails(manager: &Manager, request: Request, step: Step, number: i32, offender: &str) {
     let error = refused_by(manager, &request);
     assert_eq!(error.step(), Some(step), "{error:?}");
@@ -282,7 +282,7 @@ fn one_process_more_than_the_limit_is_refused_until_one_has_ended() {
             Err(Error::Spawn { .. })
         )
     });
-    // A start that fails takes no place.
+    // A start that fails takes no slot.
     for _ in 0..3 {
         assert!(matches!(
             manager.start(&Request::new("true").directory("/no/such/directory")),
@@ -298,7 +298,7 @@ fn an_unknown_id_is_not_found_and_named() {
     let unknown = "67e55044-10b1-426f-9247-bb680e5fe0c8";
     let id: Id = unknown.parse().expect("an id");
     for error in [manager.get(id).map(drop), manager.forget(id)] {
-        let error = error.expect_err("nobody has this id");
+        let error = error.expect_err("no process has this id");
         assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
         assert!(error.to_string().contains(unknown), "{error}");
     }
@@ -330,7 +330,7 @@ fn a_signal_to_a_process_that_has_ended_is_an_error_of_its_own() {
         );
         assert!(error.to_string().contains(&process.id().to_string()));
     }
-    // To stop it is no error: it is as wished.
+    // Stopping it is no error.
     let stopped = process.stop(Duration::ZERO).expect("a stop");
     assert_eq!(stopped.status.exit_code(), Some(5));
     assert_eq!((stopped.beyond_group, stopped.left), (0, 0));

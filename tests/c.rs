@@ -1,5 +1,6 @@
-//! The C face as C programmers meet it: the programs of `ffi-tests/c`, built with gcc and clang against the static library,
-//! run as they are, under valgrind, and with sanitizers; the header alone in each language; the names that are exported.
+//! The C interface: the programs of `ffi-tests/c`, built with gcc and clang against the static library,
+//! run as they are, under valgrind, and with sanitizers; the header alone in each language; the
+//! exported names.
 //!
 //! valgrind and the sanitizers take most of a minute, and so only part in a run with `PROCMGR_TEST_ALL=1`.
 
@@ -14,7 +15,8 @@ use tools::{instrument, library_dir, root, run, tests_all, tool};
 /// What every C file must be built with.
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
-/// What the static library needs; `tests/install.rs` holds that `procmgr.pc` says the same.
+/// The libraries that the static library needs; `tests/install.rs` checks that `procmgr.pc` lists the
+/// same.
 const SYSTEM_LIBRARIES: [&str; 5] = ["-lpthread", "-lm", "-ldl", "-lrt", "-lutil"];
 
 /// A program of `ffi-tests/c`, and how often it does what it does many times.
@@ -38,7 +40,8 @@ const SUBJECT: Subject = Subject {
     rounds_when_quick: None,
     rounds_when_slow: None,
     sanitizers: "-fsanitize=address,undefined",
-    // The child of a start that fails is a fork there, and its end would report everything of the host as leaked.
+    // The child of a start that fails is a fork there, and its end would report everything of the host
+    // as leaked.
     valgrind: &["--child-silent-after-fork=yes"],
     loads: false,
 };
@@ -77,7 +80,8 @@ subjects! {
     events { rounds_when_slow: Some("4") }
     forks {
         rounds_when_slow: Some("3"),
-        // The address sanitizer's memory is not usable in a copy that was made while another thread allocated.
+        // The address sanitizer's memory is not usable in a copy that was made while another thread
+        // allocated.
         sanitizers: "-fsanitize=undefined",
         // The errors of a copy are known by its exit status alone.
         valgrind: &["--exit-on-first-error=yes"]
@@ -101,7 +105,8 @@ impl Subject {
         let quick = self.rounds_when_quick.filter(|_| !tests_all());
         self.run(Command::new(&program), quick.or(self.rounds));
 
-        // valgrind does not know pidfd_open; the programs look at this variable, and leave out what needs it.
+        // valgrind does not support pidfd_open; the programs read this variable and leave out what
+        // needs it.
         if self.name == "descriptors" {
             return;
         }
@@ -113,7 +118,8 @@ impl Subject {
         command
             .args(["--quiet", "--fair-sched=try", "--error-exitcode=99"])
             .arg("--leak-check=full")
-            // What can be reached at the end is no leak: the table of locks that threads wait for is kept.
+            // Memory that is reachable at the end is no leak: the table of parked threads is never
+            // freed.
             .arg("--show-leak-kinds=definite,indirect,possible")
             .arg("--errors-for-leak-kinds=definite,indirect,possible")
             .arg(format!("--suppressions={}", suppressions.display()))
@@ -132,7 +138,7 @@ impl Subject {
         let sanitize = [self.sanitizers, "-fno-sanitize-recover=all"];
         self.build(&clang, &sanitize, &program);
         let mut command = Command::new(&program);
-        // Leaks are valgrind's.
+        // valgrind checks for leaks.
         command.env("ASAN_OPTIONS", "detect_leaks=0");
         self.run(command, self.rounds_when_slow);
     }
@@ -300,7 +306,7 @@ fn the_example_follows_a_command() {
         b"hello\nexit code 3\n".as_slice()
     );
     let mut command = Command::new(&program);
-    // What is left behind holds neither the output nor the example up.
+    // What is left behind delays neither the output nor the example.
     command.arg("echo a; echo b >&2; sleep 300 & printf c; exit 250");
     assert_eq!(run(command).stdout, b"a\nb\ncexit code 250\n".as_slice());
     let mut command = Command::new(&program);

@@ -1,4 +1,4 @@
-//! Closing: nothing is started any more, nothing is left behind, nobody is left blocked.
+//! Closing: nothing is started any more, nothing is left behind, no caller stays blocked.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, carriers, eventually, is_alive, kernel_state, open, start, text, wait,
+    FOREVER, TIMEOUT, carriers, eventually, is_alive, kernel_state, open, start, text, wait,
     wait_for_line, wait_for_value, zombies,
 };
 use parking_lot::Mutex;
@@ -57,7 +57,7 @@ fn fifty_of_all_kinds_are_gone_at_once() {
         .map(|number| start(&manager, KINDS[number % KINDS.len()]))
         .collect();
     for (number, process) in processes.iter().enumerate() {
-        // What `yes` has printed pushes the line out of sight.
+        // The output of `yes` pushes the line out of the kept bytes.
         if number % KINDS.len() == 7 {
             eventually("it prints", || {
                 process.status().expect("a status").output_bytes > 1_000
@@ -90,7 +90,7 @@ fn fifty_of_all_kinds_are_gone_at_once() {
 }
 
 #[test]
-fn kernel_close_finds_who_left_the_session() {
+fn kernel_close_finds_processes_that_left_the_session() {
     let manager = open();
     let process = start(
         &manager,
@@ -131,7 +131,7 @@ fn a_closed_manager_refuses_starts_and_shows_what_was() {
     let command = format!("echo ran > {}/ran", marker.path().display());
     let late = manager.start(&Request::new(command));
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
-    assert!(matches!(manager.scope("somebody"), Err(Error::Closed)));
+    assert!(matches!(manager.scope("an owner"), Err(Error::Closed)));
     assert_eq!(fs::read_dir(marker.path()).expect("it is there").count(), 0);
 
     assert_eq!(ids(&manager), [running.id(), ended.id()]);
@@ -161,7 +161,7 @@ fn closing_again_changes_nothing_and_many_may_close() {
         for _ in 0..4 {
             scope.spawn(|| {
                 manager.close().expect("a close");
-                // For each of them it is over.
+                // For each caller, everything has ended.
                 assert!(!process.status().expect("a status").is_running());
                 assert_eq!(carriers(process.id()), []);
             });
@@ -173,7 +173,7 @@ fn closing_again_changes_nothing_and_many_may_close() {
 
 #[test]
 fn kernel_a_close_grace_lets_processes_clean_up() {
-    let manager = Manager::open(Config::new().close_grace(PATIENCE)).expect("a manager");
+    let manager = Manager::open(Config::new().close_grace(TIMEOUT)).expect("a manager");
     let polite = start(
         &manager,
         "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.02; done",
@@ -182,7 +182,7 @@ fn kernel_a_close_grace_lets_processes_clean_up() {
     wait_for_line(&polite, "ready");
     let began = Instant::now();
     manager.close().expect("a close");
-    assert!(began.elapsed() < PATIENCE / 2);
+    assert!(began.elapsed() < TIMEOUT / 2);
     let status = polite.status().expect("a status");
     assert_eq!(
         (status.state, status.ended_by),
@@ -217,7 +217,7 @@ fn kernel_a_close_grace_ends() {
 }
 
 #[test]
-fn kernel_close_wakes_everybody_who_is_blocked() {
+fn kernel_close_wakes_every_blocked_caller() {
     let manager = open();
     let process = start(&manager, "echo ready; exec sleep 600");
     wait_for_line(&process, "ready");
@@ -245,14 +245,14 @@ fn kernel_close_wakes_everybody_who_is_blocked() {
             .collect();
         let stopper = scope.spawn(|| {
             // An ended process cannot be asked to end.
-            process.stop(PATIENCE).expect("a stop").status.is_running()
+            process.stop(TIMEOUT).expect("a stop").status.is_running()
         });
         for _ in 0..8 {
             seen.recv().expect("they send");
         }
         manager.close().expect("a close");
         for waiter in waiters {
-            // The stop is on its way too, and may be first.
+            // The stop may be faster.
             let ended_by = waiter.join().expect("the thread did not panic");
             assert!(matches!(ended_by, EndedBy::Close | EndedBy::Stop));
         }
@@ -266,7 +266,7 @@ fn kernel_close_wakes_everybody_who_is_blocked() {
     });
 }
 
-/// Readers of survivors' output too: close ends the survivors.
+/// Readers of survivors' output are woken too: close ends the survivors.
 #[test]
 fn kernel_close_wakes_the_readers_of_survivors() {
     let manager = open();
@@ -285,21 +285,21 @@ fn kernel_close_wakes_the_readers_of_survivors() {
     });
 }
 
-/// Who holds the output and has left the group and thrown away the cookie cannot be found, and must not keep anybody
-/// waiting.
+/// A process that holds the output, has left the group and has dropped the cookie cannot be found.
+/// Close must not wait for it.
 #[test]
-fn kernel_close_does_not_wait_for_a_stranger_with_the_pipe() {
+fn kernel_close_does_not_wait_for_an_unreachable_process_with_the_pipe() {
     let manager = open();
     let process = start(
         &manager,
-        "setsid env -u PROCMGR_ID sh -c 'echo stranger $$; exec sleep 600' & echo ok",
+        "setsid env -u PROCMGR_ID sh -c 'echo unreachable $$; exec sleep 600' & echo ok",
     );
-    let stranger: u32 = wait_for_value(&process, "stranger");
+    let unreachable: u32 = wait_for_value(&process, "unreachable");
     wait(&process);
     let closed = manager.close();
     let status = process.status().expect("a status");
     let killed = std::process::Command::new("kill")
-        .args(["-9", &stranger.to_string()])
+        .args(["-9", &unreachable.to_string()])
         .status();
     closed.expect("a close");
     assert!(!status.is_running());
@@ -309,9 +309,9 @@ fn kernel_close_does_not_wait_for_a_stranger_with_the_pipe() {
     });
 }
 
-/// A start that loses the race against close never runs its command, at whichever step it is.
+/// A start that loses the race against close never runs its command, at whatever step it is.
 #[test]
-fn kernel_a_start_that_is_held_up_does_not_run_after_close() {
+fn kernel_a_start_that_is_delayed_does_not_run_after_close() {
     let (entered, is_in) = mpsc::channel();
     let (let_go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
@@ -341,7 +341,8 @@ fn kernel_a_start_that_is_held_up_does_not_run_after_close() {
     assert_eq!(manager.list(None).expect("a list").total, 0);
 }
 
-/// Close against starts, reads and waits: whatever was started is over when close returns, and no start comes after.
+/// Close against starts, reads and waits: every process has ended when close returns, and no start
+/// follows.
 #[test]
 fn close_may_race_with_everything() {
     for round in 0..15 {
@@ -397,7 +398,7 @@ fn close_may_race_with_everything() {
 }
 
 #[test]
-fn kernel_children_that_nobody_looks_at_leave_no_zombie() {
+fn kernel_children_without_a_waiter_leave_no_zombie() {
     let manager = open();
     let pids: Vec<_> = (0..20)
         .map(|number| start(&manager, &format!("echo {number}")).pid())

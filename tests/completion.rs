@@ -1,4 +1,5 @@
-//! The end of a process: known at once, exactly, once and for all, and with everything that the leader wrote.
+//! The end of a process: reported at once, exactly, for good, and with everything that the leader
+//! wrote.
 
 mod common;
 
@@ -8,7 +9,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use common::{
-    PATIENCE, carriers, eventually, open, start, start_request, text, wait, wait_for_line,
+    TIMEOUT, carriers, eventually, open, start, start_request, text, wait, wait_for_line,
 };
 use procmgr::{
     Config, EndedBy, Error, Manager, ReadOptions, ReadState, Request, Signal, State, Stream,
@@ -29,7 +30,7 @@ fn kernel_the_exit_code_is_the_leaders() {
 }
 
 #[test]
-fn kernel_a_signal_from_elsewhere_is_told_with_its_number() {
+fn kernel_a_signal_from_another_process_is_reported_with_its_number() {
     let manager = open();
     for number in [9, 15, 1] {
         let status = wait(&start(&manager, &format!("kill -{number} $$; sleep 600")));
@@ -71,9 +72,9 @@ fn kernel_times_and_usage_are_those_of_the_process() {
     );
 }
 
-/// Whoever has seen the end, nobody sees "running" after that.
+/// After one caller has seen the end, no caller sees "running".
 #[test]
-fn nobody_says_running_after_the_end_was_seen() {
+fn no_caller_sees_running_after_the_end_was_seen() {
     const WATCHERS: usize = 8;
     const BATCH: usize = 20;
     const BATCHES: usize = 50;
@@ -92,7 +93,7 @@ fn nobody_says_running_after_the_end_was_seen() {
                 scope.spawn(move || {
                     for (process, code, seen) in children {
                         loop {
-                            // Before the look: another watcher may have seen the end since.
+                            // Read before the status: another watcher may have seen the end since.
                             let must_be_over = seen.load(Ordering::SeqCst);
                             let state = match watcher % 4 {
                                 0 => Some(wait(process).state),
@@ -123,7 +124,7 @@ fn nobody_says_running_after_the_end_was_seen() {
     }
 }
 
-/// The last line before the end is always there, in a snapshot that was taken the moment the end was known.
+/// A snapshot that is taken as soon as the end is known always has the last line.
 #[test]
 fn an_end_is_never_known_before_the_last_line() {
     const CHILDREN: usize = 400;
@@ -157,14 +158,15 @@ fn an_end_is_never_known_before_the_last_line() {
     });
 }
 
-/// What a full lossless output left in the pipe is there at the end, although a survivor keeps the pipe from ending.
+/// Bytes that a full lossless output has left in the pipe are there at the end, although a survivor
+/// holds the pipe.
 #[test]
 fn what_was_left_in_the_pipe_is_there_at_the_end() {
     let manager = Manager::open(Config::new().head_bytes(100).tail_bytes(100)).expect("a manager");
     for _ in 0..50 {
         let request = Request::new("sleep 600 & printf '%060000d\\nlast\\n' 7").lossless(true);
         let process = start_request(&manager, &request);
-        // Not a blocking wait: nothing may come between the end and the look.
+        // Not a blocking wait: nothing may happen between the end and the read.
         let status = loop {
             let status = process.status().expect("a status");
             if !status.is_running() {
@@ -194,7 +196,7 @@ fn what_was_left_in_the_pipe_is_there_at_the_end() {
 }
 
 #[test]
-fn kernel_a_server_in_the_background_does_not_hold_up_the_end() {
+fn kernel_a_server_in_the_background_does_not_delay_the_end() {
     let manager = open();
     let process = start(&manager, "sleep 600 & echo ok");
     let status = wait(&process);
@@ -253,7 +255,7 @@ fn kernel_a_signal_reaches_survivors_and_changes_no_end() {
     );
     wait(&process);
     wait_for_line(&process, "ready");
-    process.signal(Signal::User1).expect("somebody is left");
+    process.signal(Signal::User1).expect("a survivor is left");
     wait_for_line(&process, "caught");
     eventually("nothing is left", || {
         matches!(process.signal(Signal::User1), Err(Error::NotRunning { .. }))
@@ -270,13 +272,13 @@ fn kernel_stop_reaches_survivors_and_changes_no_end() {
     let manager = open();
     let process = start(&manager, "sleep 600 & sleep 600 & echo ok");
     wait(&process);
-    let stopped = process.stop(PATIENCE).expect("a stop");
+    let stopped = process.stop(TIMEOUT).expect("a stop");
     // They are in the leader's group.
     assert_eq!((stopped.beyond_group, stopped.left), (0, 0));
     assert_eq!(stopped.status.state, State::Exited(0));
     assert_eq!(stopped.status.ended_by, EndedBy::Nobody);
     assert_eq!(carriers(process.id()), []);
-    let again = process.stop(PATIENCE).expect("a stop");
+    let again = process.stop(TIMEOUT).expect("a stop");
     assert_eq!((again.beyond_group, again.left), (0, 0));
 }
 
@@ -297,11 +299,11 @@ fn kernel_a_child_that_closes_its_output_is_running() {
         .expect("a wait");
     assert!(waited.is_none());
     assert!(process.status().expect("a status").is_running());
-    let stopped = process.stop(PATIENCE).expect("a stop");
+    let stopped = process.stop(TIMEOUT).expect("a stop");
     assert_eq!(stopped.status.ended_by, EndedBy::Stop);
 }
 
-/// Readers that are blocked when the end comes are let go by it.
+/// The end wakes blocked readers.
 #[test]
 fn kernel_an_end_ends_blocked_reads() {
     let manager = open();
@@ -314,7 +316,7 @@ fn kernel_an_end_ends_blocked_reads() {
                     let mut options = ReadOptions::default();
                     options.until_process_end = true;
                     let state = process
-                        .read(Stream::Stdout, 0, &mut [0; 10], Some(PATIENCE), options)
+                        .read(Stream::Stdout, 0, &mut [0; 10], Some(TIMEOUT), options)
                         .expect("a read")
                         .state;
                     (state, process.status().expect("a status").state)

@@ -1,5 +1,6 @@
-//! Holds down that starting costs nothing that stays: descriptors, threads and zombies of this program are counted before
-//! and after thousands of starts, good and bad. One test, so that nothing else in the program changes the numbers.
+//! Starts leave nothing behind: descriptors, threads and zombies of this program are counted before and
+//! after thousands of starts, good and bad. One test, so that nothing else in the program changes the
+//! numbers.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use procmgr::{Config, Error, Manager, Request, State, Step};
 
 mod common;
-use common::{PATIENCE, eventually, open, start, wait, zombies};
+use common::{TIMEOUT, eventually, open, start, wait, zombies};
 
 const STARTS: usize = 2_000;
 
@@ -26,11 +27,11 @@ fn held() -> (usize, usize, usize) {
     (descriptors(), entries("/proc/self/task"), zombies().len())
 }
 
-/// A thread leaves the kernel's list a moment after its end could be known.
+/// A thread is listed by the kernel for a short time after its end.
 fn assert_back_at(before: (usize, usize, usize), after: &str) {
     let mut now = held();
     let began = std::time::Instant::now();
-    while now != before && began.elapsed() < PATIENCE {
+    while now != before && began.elapsed() < TIMEOUT {
         std::thread::yield_now();
         now = held();
     }
@@ -50,7 +51,7 @@ fn starts_leave_nothing_behind() {
     assert_back_at(before, "failed starts");
 
     unread_and_unwaited();
-    assert_back_at(before, "processes that nobody looked at");
+    assert_back_at(before, "processes without a waiter");
 
     survivors(before.0);
     assert_back_at(before, "survivors");
@@ -103,7 +104,7 @@ fn failed_starts(before: usize) {
     assert_eq!(descriptors(), opened);
     assert!(zombies().is_empty());
     assert_eq!(manager.list(None).expect("a list").total, 0);
-    // And they took no place of a process that could be.
+    // And they took no slot.
     drop(manager);
     let manager = Manager::open(Config::new().max_processes(1)).expect("a manager");
     assert!(manager.start(&cases[0].0).is_err());
@@ -115,7 +116,7 @@ fn unread_and_unwaited() {
     for number in 0..20 {
         drop(start(&manager, &format!("echo {number}; exit {number}")));
     }
-    // Nobody waits, and yet they are reaped.
+    // They are reaped without a waiter.
     eventually("all have ended", || {
         let listing = manager.list(None).expect("a list");
         listing.processes.iter().all(|status| !status.is_running())

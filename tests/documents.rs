@@ -1,5 +1,5 @@
-//! The documents say what is true: each program in them is a file of the repository, which is compiled and run here, and
-//! their commands are run as they stand there.
+//! The documents: each program in them is a file of the repository, which is compiled and run here, and
+//! their commands are run as they are printed.
 
 mod tools;
 
@@ -32,7 +32,8 @@ fn programs_in_the_documents_are_files() {
     assert!(found >= 4, "{found} programs found");
 }
 
-/// `docs/gotchas.md` names modules, types and functions. A name that is changed in the sources is changed there too.
+/// `docs/gotchas.md` names modules, types and functions. A name that is changed in the sources is
+/// changed there too.
 #[test]
 fn what_the_gotchas_name_exists() {
     let text = fs::read_to_string(root().join("docs/gotchas.md")).expect("the document is there");
@@ -63,8 +64,8 @@ fn read_sources(directory: &Path, sources: &mut String) {
     }
 }
 
-/// What stands for cargo in the commands of the documents: it would build again what is built, or run this test again. It
-/// checks that what is named exists, and runs an example of this build.
+/// What stands for cargo in the commands of the documents: it would build again what is built, or run
+/// this test again. It checks that what is named exists, and runs an example of this build.
 const CARGO: &str = r#"#!/bin/sh
 case "$*" in
     "build --release") test -f target/release/libprocmgr.a ;;
@@ -92,8 +93,8 @@ fn commands(document: &str) -> String {
         .collect()
 }
 
-/// Runs the commands of a document in one shell, in a directory that looks like the repository after a build, and gives what
-/// they print.
+/// Runs the commands of a document in one shell, in a directory that looks like the repository after a
+/// build, and gives what they print.
 fn run_commands(document: &str) -> String {
     let place = tempfile::tempdir().expect("a temporary directory");
     let inside = |name: &str| place.path().join(name);

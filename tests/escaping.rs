@@ -1,22 +1,22 @@
-//! What a command does to get away from its group, and that it does not help.
+//! Commands that leave their process group are found and ended.
 
 #![allow(unsafe_code)]
 
-mod alone;
+mod isolated;
 mod tools;
 
 use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use alone::{Place, in_a_copy};
+use isolated::{Place, in_a_copy};
 use procmgr::{
     Config, EndedBy, ID_VARIABLE, Manager, Process, Request, Signal, StartMethod, State,
 };
 
 const METHODS: [StartMethod; 2] = [StartMethod::Automatic, StartMethod::Std];
 
-/// Commands that leave a `sleep` behind and go on, or end, themselves.
+/// Commands that leave a `sleep` behind, and continue or end themselves.
 const ESCAPES: &[(&str, &str)] = &[
     ("setsid", "setsid sleep 300 & echo ready; sleep 300"),
     (
@@ -52,9 +52,9 @@ const ESCAPES: &[(&str, &str)] = &[
 /// What an end may take beyond the grace period.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// Does it again, twice at most, if it took too long: what else the machine does can only make it slower.
+/// Repeats it, twice at most, if it took too long: other load on the machine makes it slower.
 fn within(limit: Duration, name: &str, mut end: impl FnMut() -> Duration) {
-    // An emulated processor is slower by more than any limit allows for: what is left is what was ended.
+    // On an emulated processor, times are not checked.
     if std::env::var_os("PROCMGR_TEST_EMULATED").is_some() {
         end();
         return;
@@ -103,7 +103,7 @@ fn carriers(id: &str) -> Vec<String> {
 }
 
 #[test]
-fn kernel_stop_ends_what_got_away() {
+fn kernel_stop_ends_processes_that_left_the_group() {
     for method in METHODS {
         let manager = Manager::open(Config::new().start_method(method)).expect("it opens");
         let grace = Duration::from_millis(300);
@@ -126,7 +126,7 @@ fn kernel_stop_ends_what_got_away() {
 }
 
 #[test]
-fn kernel_close_ends_what_got_away() {
+fn kernel_close_ends_processes_that_left_the_group() {
     for method in METHODS {
         for grace in [Duration::ZERO, Duration::from_millis(300)] {
             let config = Config::new().start_method(method).close_grace(grace);
@@ -194,7 +194,7 @@ fn kernel_ended_by_is_right_for_the_leader_of_escapees() {
 }
 
 #[test]
-fn kernel_a_child_gets_what_it_shall_and_nothing_else() {
+fn kernel_a_child_inherits_only_what_it_is_given() {
     let manager = Manager::open(Config::new()).expect("it opens");
     let run = |command: &str| {
         let process = manager.start(&Request::new(command)).expect("it starts");
@@ -217,7 +217,7 @@ fn kernel_a_child_gets_what_it_shall_and_nothing_else() {
 
 #[test]
 fn kernel_orphans_are_counted() {
-    // Where nobody else has any, or sweeps.
+    // In a pid namespace without other orphans and other sweeps.
     in_a_copy(Place::OwnTable, "kernel_orphans_are_counted", || {
         let manager = Manager::open(Config::new()).expect("it opens");
         let own = start(&manager, "setsid sleep 300 & echo ready; sleep 300");
@@ -235,11 +235,11 @@ fn kernel_orphans_are_counted() {
 }
 
 #[test]
-fn kernel_orphans_of_a_host_that_is_gone_are_ended() {
+fn kernel_orphans_of_a_host_that_has_ended_are_ended() {
     let mut orphan = start_orphan();
     let manager = Manager::open(Config::new()).expect("it opens");
     let own = start(&manager, "echo ready; sleep 300");
-    // Somebody else on this system may do it before us.
+    // Another process on this system may end them first.
     manager.sweep_orphans().expect("it looks");
     let status = orphan.wait().expect("it ends");
     assert_eq!(
@@ -250,7 +250,7 @@ fn kernel_orphans_of_a_host_that_is_gone_are_ended() {
 }
 
 fn start_orphan() -> Child {
-    // A process that carries the cookie of a host that never was: this pid, started a tick after the machine.
+    // A process with the cookie of a host that never existed: this pid, started a tick after the boot.
     let id = "00000000-0000-4000-8000-000000000001";
     let namespace = std::os::unix::fs::MetadataExt::ino(
         &fs::metadata("/proc/self/ns/pid").expect("there is a process table"),

@@ -1,5 +1,5 @@
-//! Holds down what subscribers are told: each event once, in an order that makes sense, nothing of others, and never so
-//! that somebody waits for a subscriber; that a watch follows a stream; that the descriptor fits a host's own loop.
+//! Events: each subscriber gets each event once, in order, and none of other owners; no thread waits
+//! for a subscriber; a watch follows a stream; the descriptor works in a host's own loop.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,10 +14,10 @@ use procmgr::{ReadState, Request, State, Stream};
 
 mod common;
 use common::wait_for_line;
-use common::{FOREVER, PATIENCE, eventually, in_time, open, start, start_request, wait};
+use common::{FOREVER, TIMEOUT, eventually, in_time, open, start, start_request, wait};
 
 fn next(events: &Events) -> Event {
-    let event = events.next(Some(PATIENCE)).expect("it is open");
+    let event = events.next(Some(TIMEOUT)).expect("it is open");
     event.expect("an event in time")
 }
 
@@ -25,7 +25,7 @@ fn none(events: &Events) {
     assert_eq!(events.next(Some(Duration::ZERO)).expect("it is open"), None);
 }
 
-/// The next so many, in an order of their own.
+/// The next events, sorted.
 fn next_sorted(events: &Events, count: usize) -> Vec<String> {
     let mut names: Vec<_> = (0..count).map(|_| format!("{:?}", next(events))).collect();
     names.sort();
@@ -38,7 +38,7 @@ fn sorted<const N: usize>(events: [Event; N]) -> Vec<String> {
     names
 }
 
-/// Whether there is something to read within the time.
+/// Whether the descriptor becomes readable within the timeout.
 #[allow(unsafe_code)]
 fn is_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> bool {
     let mut entry = libc::pollfd {
@@ -72,7 +72,7 @@ fn a_process_is_started_and_ends_and_its_output_is_closed() {
     let expected = sorted([Event::Ended(id), Event::OutputClosed(id)]);
     assert_eq!(next_sorted(&events, 2), expected);
     none(&events);
-    // What is told of is so.
+    // The status agrees with the event.
     let process = manager.get(id).expect("it is known");
     let status = process.status().expect("a status");
     assert_eq!(
@@ -115,13 +115,13 @@ fn kernel_an_end_and_the_end_of_the_output_are_two_events() {
     assert_eq!(next(&events), Event::Started(process.id()));
     let mut buffer = [0; 8];
     let options = ReadOptions::default();
-    let errors = process.read(Stream::Stderr, 0, &mut buffer, Some(PATIENCE), options);
+    let errors = process.read(Stream::Stderr, 0, &mut buffer, Some(TIMEOUT), options);
     assert_eq!(errors.expect("a read").state, ReadState::Eof);
     none(&events);
 }
 
 #[test]
-fn starts_that_start_nothing_are_not_told() {
+fn starts_that_start_nothing_send_no_event() {
     let manager = open();
     let events = manager.events().expect("a subscription");
     let request = Request::new(FOREVER).key("key");
@@ -142,7 +142,7 @@ fn starts_that_start_nothing_are_not_told() {
 }
 
 #[test]
-fn a_scope_is_told_of_its_own() {
+fn a_scope_receives_only_its_own_events() {
     let manager = open();
     let (mine, yours) = (
         manager.scope("me").expect("a scope"),
@@ -153,8 +153,8 @@ fn a_scope_is_told_of_its_own() {
     let unowned = start(&manager, FOREVER).id();
     let a = start(&mine, FOREVER).id();
     let b = start_request(&manager, &Request::new(FOREVER).owner("you")).id();
-    let told = [next(&all), next(&all), next(&all)];
-    assert_eq!(told, [unowned, a, b].map(Event::Started));
+    let received = [next(&all), next(&all), next(&all)];
+    assert_eq!(received, [unowned, a, b].map(Event::Started));
     assert_eq!(next(&of_me), Event::Started(a));
     assert_eq!(next(&of_you), Event::Started(b));
     none(&of_me);
@@ -162,7 +162,7 @@ fn a_scope_is_told_of_its_own() {
 }
 
 #[test]
-fn a_stop_in_the_background_tells_when_it_is_over() {
+fn a_background_stop_reports_its_end() {
     let manager = open();
     let events = manager.events().expect("a subscription");
     let process = start(&manager, "trap '' TERM; echo up; while :; do sleep 1; done");
@@ -171,10 +171,10 @@ fn a_stop_in_the_background_tells_when_it_is_over() {
     wait_for_line(&process, "up");
     let (began, grace) = (Instant::now(), Duration::from_millis(200));
     process.stop_in_background(grace).expect("a thread");
-    let told = next_sorted(&events, 3);
+    let received = next_sorted(&events, 3);
     assert!(began.elapsed() >= grace);
     assert_eq!(
-        told,
+        received,
         sorted([
             Event::Ended(id),
             Event::OutputClosed(id),
@@ -190,7 +190,7 @@ fn a_stop_in_the_background_tells_when_it_is_over() {
 }
 
 #[test]
-fn a_watch_tells_once_that_there_is_something_past_the_cursor() {
+fn a_watch_is_notified_once_of_a_byte_past_the_cursor() {
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
     let file = |number: u32| place.path().join(number.to_string());
@@ -209,13 +209,13 @@ fn a_watch_tells_once_that_there_is_something_past_the_cursor() {
             .expect("a watch")
     };
 
-    // There is something already.
+    // A byte is available already.
     watch(0);
     assert_eq!(next(&events), readable);
     none(&events);
     watch(1);
     assert_eq!(next(&events), readable);
-    // Not yet; and the second watch takes the place of the first.
+    // Not yet; and the second watch replaces the first.
     watch(2);
     none(&events);
     watch(3);
@@ -223,7 +223,7 @@ fn a_watch_tells_once_that_there_is_something_past_the_cursor() {
     fs::write(file(1), "").expect("a file");
     assert_eq!(next(&events), readable);
     none(&events);
-    // Far behind what there is: the end tells too.
+    // With a cursor past the end, the end notifies too.
     watch(1_000);
     none(&events);
     fs::write(file(2), "").expect("a file");
@@ -233,7 +233,7 @@ fn a_watch_tells_once_that_there_is_something_past_the_cursor() {
         Event::OutputClosed(process.id()),
     ]);
     assert_eq!(next_sorted(&events, 3), expected);
-    // And of one that has ended there is always something to tell.
+    // On a stream that has ended, a watch is notified at once.
     watch(u64::MAX);
     assert_eq!(next(&events), readable);
     let error = events
@@ -246,7 +246,7 @@ fn a_watch_tells_once_that_there_is_something_past_the_cursor() {
 }
 
 #[test]
-fn a_watch_is_told_of_the_end_though_a_survivor_holds_the_output() {
+fn a_watch_is_notified_of_the_end_though_a_survivor_holds_the_output() {
     let manager = open();
     let place = tempfile::tempdir().expect("a directory");
     let go = place.path().join("go");
@@ -318,7 +318,7 @@ fn a_queue_that_is_full_counts_what_it_could_not_take() {
     let process = start(&manager, &format!("echo x; exec {FOREVER}"));
     wait_for_line(&process, "x");
     let events = manager.events().expect("a subscription");
-    // Nobody waits for the one who does not take them.
+    // No thread waits for a subscriber that takes none.
     for _ in 0..MAX_EVENTS + 7 {
         events.watch(&process, Stream::Stdout, 0).expect("a watch");
     }
@@ -338,7 +338,7 @@ fn a_queue_that_is_full_counts_what_it_could_not_take() {
 fn kernel_the_descriptor_is_readable_while_there_may_be_an_event() {
     let manager = open();
     let events = manager.events().expect("a subscription");
-    // Made when something is there already.
+    // Made when an event is queued already.
     let first = start(&manager, FOREVER);
     assert!(is_readable_now(&events));
     assert_eq!(next(&events), Event::Started(first.id()));
@@ -348,7 +348,7 @@ fn kernel_the_descriptor_is_readable_while_there_may_be_an_event() {
 
     let waiter = thread::scope(|scope| {
         let waiter =
-            scope.spawn(|| is_readable(events.descriptor().expect("a descriptor"), PATIENCE));
+            scope.spawn(|| is_readable(events.descriptor().expect("a descriptor"), TIMEOUT));
         first.stop(Duration::ZERO).expect("a stop");
         waiter.join().expect("a thread")
     });
@@ -360,7 +360,7 @@ fn kernel_the_descriptor_is_readable_while_there_may_be_an_event() {
 
     manager.close().expect("a close");
     let descriptor = events.descriptor().expect("a descriptor");
-    assert!(is_readable(descriptor, PATIENCE));
+    assert!(is_readable(descriptor, TIMEOUT));
     assert!(matches!(events.next(None), Err(Error::Closed)));
     // And so it stays.
     assert!(is_readable_now(&events));
@@ -378,23 +378,23 @@ fn a_loop_over_the_descriptor_misses_nothing() {
                 .collect::<Vec<_>>()
         })
     };
-    let mut told: HashMap<Id, usize> = HashMap::new();
+    let mut received: HashMap<Id, usize> = HashMap::new();
     let mut count = 0;
     while count < 300 {
         assert!(
-            is_readable(events.descriptor().expect("a descriptor"), PATIENCE),
+            is_readable(events.descriptor().expect("a descriptor"), TIMEOUT),
             "{count}"
         );
         while let Some(event) = events.next(Some(Duration::ZERO)).expect("it is open") {
             let (Event::Started(id) | Event::Ended(id) | Event::OutputClosed(id)) = event else {
                 panic!("{event:?}");
             };
-            *told.entry(id).or_default() += 1;
+            *received.entry(id).or_default() += 1;
             count += 1;
         }
     }
     let ids = starter.join().expect("a thread");
-    assert!(ids.iter().all(|id| told[id] == 3), "{told:?}");
+    assert!(ids.iter().all(|id| received[id] == 3), "{received:?}");
 }
 
 #[test]
@@ -411,7 +411,7 @@ fn threads_that_share_a_subscription_divide_the_events() {
     thread::scope(|scope| {
         for taken in &taken {
             scope.spawn(|| {
-                while let Ok(Some(_)) = events.next(Some(PATIENCE)) {
+                while let Ok(Some(_)) = events.next(Some(TIMEOUT)) {
                     taken.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -426,39 +426,42 @@ fn threads_that_share_a_subscription_divide_the_events() {
 }
 
 #[test]
-fn close_is_told_after_what_it_ended() {
+fn close_is_reported_after_the_ends_that_it_caused() {
     let manager = open();
     let events = manager.events().expect("a subscription");
     let process = start(&manager, FOREVER);
     assert_eq!(next(&events), Event::Started(process.id()));
     let waiter = thread::spawn(move || {
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         loop {
             match events.next(None) {
-                Ok(event) => told.push(event.expect("it waits for ever")),
-                Err(error) => return (told, error),
+                Ok(event) => received.push(event.expect("it waits for ever")),
+                Err(error) => return (received, error),
             }
         }
     });
     manager.close().expect("a close");
-    let (told, error) = in_time("the subscriber is woken", move || {
+    let (received, error) = in_time("the subscriber is woken", move || {
         waiter.join().expect("a thread")
     });
     assert!(matches!(error, Error::Closed), "{error:?}");
-    assert!(told.contains(&Event::Ended(process.id())), "{told:?}");
+    assert!(
+        received.contains(&Event::Ended(process.id())),
+        "{received:?}"
+    );
     let error = manager.events().expect_err("it is closed");
     assert!(matches!(error, Error::Closed), "{error:?}");
 }
 
 #[test]
-fn closing_a_subscription_wakes_who_waits_and_leaves_the_others() {
+fn closing_a_subscription_wakes_its_own_waiters_only() {
     let manager = Manager::open(Config::new()).expect("a manager");
     let (closed, open) = (
         manager.events().expect("a subscription"),
         manager.events().expect("another"),
     );
     thread::scope(|scope| {
-        let waiter = scope.spawn(|| closed.next(Some(PATIENCE)));
+        let waiter = scope.spawn(|| closed.next(Some(TIMEOUT)));
         closed.close().expect("a close");
         let answer = waiter.join().expect("a thread");
         assert!(matches!(answer, Err(Error::Closed)), "{answer:?}");
@@ -467,7 +470,7 @@ fn closing_a_subscription_wakes_who_waits_and_leaves_the_others() {
     let id = start(&manager, ":").id();
     assert_eq!(next(&open), Event::Started(id));
     assert!(matches!(closed.next(None), Err(Error::Closed)));
-    // One that is dropped is no hindrance either.
+    // A dropped subscription does not matter either.
     drop(open);
     wait(&start(&manager, ":"));
 }
@@ -492,9 +495,9 @@ fn a_wait_for_events_ends_with_its_timeout() {
     assert_eq!(next_sorted(&of_me, 2), expected);
 }
 
-/// Who follows what survives is not told again and again that the process has ended.
+/// A subscriber that follows survivors is not notified repeatedly that the process has ended.
 #[test]
-fn the_end_of_the_process_is_told_once_to_who_watches() {
+fn the_end_of_the_process_is_reported_once_to_a_watch() {
     let manager = open();
     let events = manager.events().expect("a subscription");
     let process = start(&manager, "sleep 600 & echo ok");
@@ -510,17 +513,17 @@ fn the_end_of_the_process_is_told_once_to_who_watches() {
     events
         .watch(&process, Stream::Stdout, total)
         .expect("a watch");
-    assert!(readable(PATIENCE));
+    assert!(readable(TIMEOUT));
     events
         .watch(&process, Stream::Stdout, total)
         .expect("a watch");
     assert!(!readable(Duration::ZERO));
-    // Bytes that are there are told as ever, and so is the end of the stream.
+    // Bytes and the end of the stream are reported as before.
     events.watch(&process, Stream::Stdout, 0).expect("a watch");
-    assert!(readable(PATIENCE));
+    assert!(readable(TIMEOUT));
     events
         .watch(&process, Stream::Stdout, total)
         .expect("a watch");
     process.stop(Duration::ZERO).expect("a stop");
-    assert!(readable(PATIENCE));
+    assert!(readable(TIMEOUT));
 }

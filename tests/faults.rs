@@ -1,11 +1,11 @@
-//! What runs out or is missing: descriptors, threads, processes, memory, `/proc`, the shell, directories, space on a disk.
-//! A start fails with the step and the number that tell why and leaves nothing behind, what ran before goes on, and the
-//! next start works once there is enough again.
+//! Shortages: descriptors, threads, processes, memory, `/proc`, the shell, directories, space on a
+//! disk. A start fails with its step and error number and leaves nothing behind, processes that ran
+//! before run on, and the next start works once there is enough again.
 
 #![allow(unsafe_code)]
 
-mod alone;
 mod common;
+mod isolated;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -20,10 +20,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use alone::{Place, become_somebody, in_a_copy, mount, mount_over, unmount};
-use common::{
-    PATIENCE, eventually, is_alive, kernel_state, open, start, text, wait, wait_for_line,
-};
+use common::{TIMEOUT, eventually, is_alive, kernel_state, open, start, text, wait, wait_for_line};
+use isolated::{Place, become_another_user, in_a_copy, mount, mount_over, unmount};
 use procmgr::{
     Config, EndedBy, Error, Manager, Process, ReadOptions, ReadState, Request, Signal, StartMethod,
     State, Step, Stream,
@@ -50,7 +48,8 @@ fn in_every_way(test: impl Fn(StartMethod) + Sync) {
 }
 
 fn block_a_signal() {
-    // SAFETY: all zeroes is a valid set, which sigemptyset then makes an empty one; a null old set is not written.
+    // SAFETY: all zeroes is a valid set, which sigemptyset then makes an empty one; a null old set is
+    // not written.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -60,12 +59,13 @@ fn block_a_signal() {
 }
 
 fn open_with(method: StartMethod) -> Manager {
-    // What we are started in, and the home of who starts us, may be closed to who we have become.
+    // The new user may have no access to the working directory and the home directory.
     let config = Config::new().start_method(method).directory("/");
     Manager::open(config).expect("a manager")
 }
 
-/// A command that shows whether a process is complete. It needs no other program; but the shell needs some descriptors.
+/// A command that shows whether a process is complete. It needs no other program, but the shell needs
+/// some descriptors.
 const COMPLETE: &str = "ulimit -Sn 100; echo out; echo err >&2; read -r line || echo end; exit 7";
 
 fn assert_complete(process: &Process) {
@@ -79,7 +79,7 @@ fn assert_complete(process: &Process) {
     }
 }
 
-/// The descriptors of this program, without opening one to look.
+/// The descriptors of this program, found without opening one.
 fn descriptors() -> BTreeSet<i32> {
     // SAFETY: F_GETFD takes a number, whether it is an open descriptor or not.
     let is_open = |number: &i32| unsafe { libc::fcntl(*number, libc::F_GETFD) } != -1;
@@ -101,20 +101,20 @@ fn has_children() -> bool {
     }
 }
 
-/// Whether there is a process with this number, be it a zombie that somebody is about to reap. Needs no process table.
+/// Whether a process with this pid exists, zombies included. Needs no `/proc`.
 fn exists(pid: u32) -> bool {
     let pid = libc::pid_t::try_from(pid).expect("a pid");
     // SAFETY: kill takes two numbers.
     unsafe { libc::kill(pid, 0) == 0 }
 }
 
-/// What glibc has a type for is a plain number in musl.
+/// glibc has a type for this, musl a plain number.
 #[cfg(target_env = "gnu")]
 type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 
-/// A soft limit that is put back at the end.
+/// Lowers a soft limit until it is dropped.
 struct Lowered(Resource, libc::rlimit);
 
 impl Lowered {
@@ -139,7 +139,7 @@ impl Drop for Lowered {
     }
 }
 
-/// Leaves exactly so many descriptors to be had.
+/// Lowers the limit so that this many descriptors can be opened.
 fn only_descriptors(free: usize) -> Lowered {
     let open = descriptors();
     let mut numbers = (0..1024).filter(|number| !open.contains(number));
@@ -155,8 +155,8 @@ fn failure(error: &Error) -> (Step, i32) {
     }
 }
 
-/// What is left of the life of a process that was running before: everything.
-fn assert_goes_on(process: &Process) {
+/// A process that was running before still works: signals, output, end.
+fn assert_still_works(process: &Process) {
     assert!(process.status().expect("a status").is_running());
     assert!(text(process).starts_with("ready\n"));
     let mut buffer = [0; 6];
@@ -164,7 +164,8 @@ fn assert_goes_on(process: &Process) {
     let chunk = process.read(Stream::Stdout, 0, &mut buffer, None, options);
     assert_eq!(chunk.expect("a read").length, 6);
     let before = process.status().expect("a status").output_bytes;
-    // A shell that is signalled just before it reads sleeps in the read for all that, until the next signal.
+    // If the signal arrives just before the shell's read, the shell sleeps in the read until the next
+    // signal.
     let mut looks = 0;
     eventually("it prints more", || {
         if looks % 100 == 0 {
@@ -210,7 +211,7 @@ fn no_descriptor(method: StartMethod, separate: bool) {
         let (before, threads_before) = (descriptors(), threads());
         let limit = only_descriptors(free);
         let outcome = manager.start(&request);
-        assert_goes_on(&running);
+        assert_still_works(&running);
         match outcome {
             Err(error) => {
                 assert_eq!(
@@ -232,7 +233,7 @@ fn no_descriptor(method: StartMethod, separate: bool) {
             }
         }
     }
-    // Two for each pipe and each of two threads, at least.
+    // At least two for each pipe and two for the threads.
     assert!(failures >= if separate { 6 } else { 4 }, "{failures}");
     assert_complete(&manager.start(&request).expect("a start"));
     running.stop(Duration::ZERO).expect("a stop");
@@ -255,10 +256,10 @@ fn no_descriptor_to_stop_with() {
                 let stopped = process.stop(Duration::ZERO);
                 drop(limit);
                 match stopped {
-                    // It never says that all is well while something is left.
+                    // It never returns success while something is left.
                     Ok(stopped) => {
                         assert_eq!(stopped.left, 0, "{name}, {free}");
-                        // One that is just about to exit is as good as gone.
+                        // One that is exiting counts as ended.
                         eventually(name, || !pids.iter().any(|pid| is_alive(*pid)));
                     }
                     Err(error) => assert_eq!(error.os_error(), Some(libc::EMFILE), "{error}"),
@@ -277,7 +278,7 @@ fn no_descriptor_to_stop_with() {
     });
 }
 
-/// Commands that say who is there, in the group, out of it, with a leader that lives or has ended.
+/// Commands that print their pids: in the group, out of it, with a leader that runs or has ended.
 const LEFT_BEHIND: [(&str, &str); 4] = [
     (
         "a group",
@@ -297,7 +298,7 @@ const LEFT_BEHIND: [(&str, &str); 4] = [
     ),
 ];
 
-/// The numbers that were printed before the line "ready".
+/// The pids that were printed before the line "ready".
 fn wait_for_pids(process: &Process) -> Vec<u32> {
     let lines = wait_for_line(process, "ready");
     let words = lines.split_whitespace();
@@ -318,7 +319,7 @@ fn no_descriptor_to_close_with() {
             let pids: Vec<_> = processes.iter().flat_map(wait_for_pids).collect();
             let limit = only_descriptors(free);
             let closed = manager.close();
-            // Leaders are ended in any case.
+            // The leaders are ended in any case.
             for process in &processes {
                 assert!(!process.status().expect("a status").is_running());
             }
@@ -334,7 +335,7 @@ fn no_descriptor_to_close_with() {
     });
 }
 
-/// What a start does without, because there is no descriptor for it, later ones must not do without.
+/// A start that gets no descriptor for something optional must not make later starts do without it.
 #[test]
 fn a_first_start_without_a_descriptor_of_its_leader_is_not_remembered() {
     let name = "a_first_start_without_a_descriptor_of_its_leader_is_not_remembered";
@@ -346,7 +347,7 @@ fn a_first_start_without_a_descriptor_of_its_leader_is_not_remembered() {
         let manager = open();
         thread::scope(|scope| {
             let starter = scope.spawn(|| manager.start(&Request::program(&program)));
-            // It has all that it needs, and waits for us in its exec.
+            // The start has everything that it needs, and blocks in its exec.
             eventually("it executes", || lease.is_wanted());
             let limit = Lowered::to(libc::RLIMIT_NOFILE, 3);
             lease.release();
@@ -355,7 +356,7 @@ fn a_first_start_without_a_descriptor_of_its_leader_is_not_remembered() {
             assert_eq!(wait(&process).state, State::Exited(0));
             drop(limit);
         });
-        // Nothing but a descriptor of its leader finds it.
+        // Only a pidfd of its leader reaches it.
         let command = "env -i sleep 600 >&- 2>&- & echo $!; echo ready";
         let process = start(&manager, command);
         let pids = wait_for_pids(&process);
@@ -365,7 +366,7 @@ fn a_first_start_without_a_descriptor_of_its_leader_is_not_remembered() {
     });
 }
 
-/// Lets nobody open a file, and so execute it, before it is released.
+/// Blocks every open and exec of a file until it is released (a lease).
 struct Lease(fs::File);
 
 impl Lease {
@@ -373,7 +374,7 @@ impl Lease {
         let file = fs::File::open(path).expect("it is there");
         // SAFETY: these take numbers.
         unsafe {
-            // The kernel tells by this signal that somebody wants the file.
+            // The kernel sends this signal when a process opens the file.
             libc::signal(libc::SIGIO, libc::SIG_IGN);
             let taken = libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK);
             assert_eq!(taken, 0, "{}", std::io::Error::last_os_error());
@@ -393,22 +394,22 @@ impl Lease {
     }
 }
 
-/// A host that closes what is not its own: here that in which the threads wait for what the children do. Nobody runs in
-/// circles for that, who waits is told of the end, and all of it can be ended.
+/// A host that closes descriptors of the library: here the pollers. No thread loops, waiters are woken
+/// by the end, and everything can be ended.
 #[test]
-fn nothing_to_wait_with() {
-    in_a_copy(Place::Here, "nothing_to_wait_with", || {
+fn pollers_that_the_host_has_closed() {
+    in_a_copy(Place::Here, "pollers_that_the_host_has_closed", || {
         let manager = open();
         let printing = start(&manager, "while :; do sleep 0.02; echo line; done");
         wait_for_line(&printing, "line");
         let silent = start(&manager, "exec sleep 600");
         replace_pollers();
-        // Their threads find out, and then have nothing to do.
+        // Their waits fail, and the threads end.
         let late: Vec<_> = (0..5).map(|_| start(&manager, COMPLETE)).collect();
         late.iter().for_each(assert_complete);
         let assert_at_rest = || {
             let began = (cpu_time(), Instant::now());
-            // As long as a program of our own takes, which does nothing.
+            // The time that a program that does nothing takes.
             let other = Command::new("/bin/sleep").arg("0.3").status();
             assert!(other.expect("it is there").success());
             let (used, passed) = (cpu_time() - began.0, began.1.elapsed());
@@ -424,7 +425,7 @@ fn nothing_to_wait_with() {
     });
 }
 
-/// Puts something else where the epolls of this program are.
+/// Replaces the epoll descriptors of this program.
 fn replace_pollers() {
     let null = fs::File::open("/dev/null").expect("it is there");
     let is_poller = |number: &i32| {
@@ -434,7 +435,7 @@ fn replace_pollers() {
     let pollers: Vec<_> = descriptors().into_iter().filter(is_poller).collect();
     assert!(!pollers.is_empty());
     for number in pollers {
-        // SAFETY: takes numbers. That its owner knows nothing of it is what is tested.
+        // SAFETY: takes numbers. That the owner of the descriptor does not expect it is what is tested.
         assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), number) }, number);
     }
 }
@@ -455,21 +456,21 @@ fn cpu_time() -> Duration {
 #[test]
 fn no_thread_and_no_process_for_a_start() {
     in_a_copy(Place::Here, "no_thread_and_no_process_for_a_start", || {
-        if !become_somebody() {
+        if !become_another_user() {
             return;
         }
         in_every_way(|method| {
             let outer = open_with(method);
             let running = start_answering(&outer);
-            // It has taken what it needs; the threads of another manager cannot be used.
+            // This manager has its own threads already; those of another manager cannot be used.
             let mut steps = Vec::new();
             for more in 0.. {
                 let manager = open_with(method);
                 let (threads_before, before) = (threads(), descriptors());
-                // The one that runs has a process too.
+                // The running one counts too.
                 let limit = Lowered::to(libc::RLIMIT_NPROC, threads_before + 1 + more);
                 let outcome = manager.start(&Request::new(COMPLETE));
-                assert_goes_on(&running);
+                assert_still_works(&running);
                 drop(limit);
                 match outcome {
                     Err(error) => {
@@ -478,7 +479,7 @@ fn no_thread_and_no_process_for_a_start() {
                         steps.push(step);
                         assert_eq!(descriptors(), before);
                         assert_eq!(manager.list(None).expect("a list").total, 0);
-                        // The same one, with what is there now.
+                        // The same request, now that there is enough.
                         assert_complete(&manager.start(&Request::new(COMPLETE)).expect("a start"));
                         manager.close().expect("a close");
                         eventually("its threads are gone", || threads() < threads_before);
@@ -503,7 +504,7 @@ fn no_thread_and_no_process_for_a_start() {
 fn without_a_thread_what_was_promised_still_holds() {
     let name = "without_a_thread_what_was_promised_still_holds";
     in_a_copy(Place::Here, name, || {
-        if !become_somebody() {
+        if !become_another_user() {
             return;
         }
         let config = Config::new().directory("/");
@@ -518,7 +519,7 @@ fn without_a_thread_what_was_promised_still_holds() {
         let limited = request.time_limit(Duration::from_millis(500));
         let limited = manager.start(&limited).expect("a start");
         let limit = Lowered::to(libc::RLIMIT_NPROC, 1);
-        // What would need a thread says so.
+        // Calls that need a thread fail.
         for outcome in [
             Manager::open(Config::new()).map(drop),
             manager.cancel(b"key", None).map(drop),
@@ -528,13 +529,13 @@ fn without_a_thread_what_was_promised_still_holds() {
             assert!(matches!(error, Error::Io { .. }), "{error:?}");
             assert_eq!(error.os_error(), Some(libc::EAGAIN));
         }
-        // There is nobody to wait the grace period out, but the limit was asked for.
+        // No thread can wait for the grace period, but the limit holds.
         let status = wait(&limited);
         assert_eq!(status.ended_by, EndedBy::Limit);
-        let stopped = stopped.stop(PATIENCE).expect("a stop");
+        let stopped = stopped.stop(TIMEOUT).expect("a stop");
         assert_eq!(stopped.status.ended_by, EndedBy::Stop);
         drop(limit);
-        manager.cancel(b"key", Some(PATIENCE)).expect("a cancel");
+        manager.cancel(b"key", Some(TIMEOUT)).expect("a cancel");
         assert_eq!(wait(&keyed).ended_by, EndedBy::Cancel);
         manager.close().expect("a close");
         assert!(!has_children());
@@ -550,7 +551,7 @@ fn address_space() -> usize {
     pages.map_or(0, |pages: usize| pages * 4096)
 }
 
-/// Only what is big, or a stack, is refused here: a small piece that cannot be had ends any Rust program.
+/// Only large allocations and stacks fail here: a failed small allocation aborts any Rust program.
 #[test]
 fn no_memory_for_a_start() {
     in_a_copy(Place::Here, "no_memory_for_a_start", || {
@@ -563,7 +564,7 @@ fn no_memory_for_a_start() {
                 let before = descriptors();
                 let limit = Lowered::to(libc::RLIMIT_AS, address_space() + (pages << 12));
                 let outcome = manager.start(&Request::new(COMPLETE));
-                assert_goes_on(&running);
+                assert_still_works(&running);
                 drop(limit);
                 assert_eq!(
                     outcome.is_err(),
@@ -578,7 +579,7 @@ fn no_memory_for_a_start() {
                             "{error}"
                         );
                         seen.lock()
-                            .expect("nobody panicked")
+                            .expect("no thread panicked")
                             .insert(failure.0.name());
                         assert_eq!(descriptors(), before);
                         assert_complete(&manager.start(&Request::new(COMPLETE)).expect("a start"));
@@ -598,8 +599,8 @@ fn no_memory_for_a_start() {
             outer.close().expect("a close");
             assert!(!has_children());
         });
-        // Later threads find stacks that earlier ones have left, and a start that forks needs none.
-        let seen = seen.into_inner().expect("nobody panicked");
+        // Later threads reuse the stacks of earlier ones.
+        let seen = seen.into_inner().expect("no thread panicked");
         assert_eq!(seen, BTreeSet::from(["process", "thread"]));
     });
 }
@@ -622,12 +623,12 @@ fn an_output_that_cannot_grow_keeps_less_and_counts_on() {
             eventually("all has come", || {
                 process.status().expect("a status").output_bytes == 6 + (round + 1) * BYTES
             });
-            // A snapshot takes memory of its own.
+            // A snapshot allocates memory itself.
             drop(limit);
             let output = process.output(Stream::Stdout).expect("a snapshot");
             assert!(output.text.starts_with("ready\n"));
             assert!(output.text.ends_with("\0end"), "round {round}");
-            // What could not grow is still used, all of it.
+            // The memory that was there is still used completely.
             assert!(
                 output.text.len() >= kept,
                 "round {round}: {}",
@@ -637,7 +638,7 @@ fn an_output_that_cannot_grow_keeps_less_and_counts_on() {
         }
         assert!(kept < 40_000_000, "it has grown");
         process.stop(Duration::ZERO).expect("a stop");
-        // The next one has what it needs.
+        // The next one has enough memory.
         let process = start(&manager, "head -c 50000000 /dev/zero");
         assert_eq!(wait(&process).output_bytes, 50_000_000);
         let output = process.output(Stream::Stdout).expect("a snapshot");
@@ -662,7 +663,7 @@ fn a_lossless_output_that_cannot_grow_loses_nothing() {
         loop {
             let options = ReadOptions::default();
             let chunk = process
-                .read(Stream::Stdout, cursor, &mut buffer, Some(PATIENCE), options)
+                .read(Stream::Stdout, cursor, &mut buffer, Some(TIMEOUT), options)
                 .expect("a read");
             cursor = chunk.cursor;
             lost += chunk.lost;
@@ -678,7 +679,7 @@ fn a_lossless_output_that_cannot_grow_loses_nothing() {
     });
 }
 
-/// Lets a process go on that has stopped itself after so many bytes, with little memory to be had.
+/// Continues a process that has stopped itself after so many bytes, with little memory left.
 fn continue_without_memory(process: &Process, after: u64) -> Lowered {
     eventually("it waits", || {
         process.status().expect("a status").output_bytes == after
@@ -693,7 +694,8 @@ fn continue_without_memory(process: &Process, after: u64) -> Lowered {
 
 #[test]
 fn kernel_without_a_process_table() {
-    // Where zombies are reaped at once, so that a number that is free tells that its process is gone.
+    // In a pid namespace whose first process reaps zombies at once, so that a free pid means that its
+    // process has ended.
     in_a_copy(Place::OwnPids, "kernel_without_a_process_table", || {
         mount(c"none", c"/proc", c"tmpfs", c"").expect("a mount");
         assert!(fs::read_dir("/proc").expect("it is empty").next().is_none());
@@ -711,19 +713,19 @@ fn kernel_without_a_process_table() {
             assert_eq!(failure(&error), (Step::Execute, libc::ENOENT));
 
             let process = start_answering(&manager);
-            assert_goes_on(&process);
+            assert_still_works(&process);
             process.signal(Signal::Kill).expect("it runs");
             assert_eq!(wait(&process).ended_by, EndedBy::Signal);
-            // Nothing of it is left, but that cannot be seen.
+            // Nothing of it is left, but no scan can prove that.
             let error = process.signal(Signal::Kill).expect_err("it has ended");
             assert!(matches!(error, Error::Io { .. }), "{error:?}");
 
-            assert_blind(manager.sweep_orphans().map(drop));
+            assert_scan_failed(manager.sweep_orphans().map(drop));
             for (name, command) in LEFT_BEHIND {
                 let process = start(&manager, command);
                 let pids = wait_for_pids(&process);
                 for grace in [Duration::from_millis(100), Duration::ZERO] {
-                    assert_blind(process.stop(grace).map(drop));
+                    assert_scan_failed(process.stop(grace).map(drop));
                 }
                 assert!(!process.status().expect("a status").is_running());
                 if name == "a group" || (name.contains("group") && signals_groups) {
@@ -743,7 +745,7 @@ fn kernel_without_a_process_table() {
 
             let processes = LEFT_BEHIND.map(|(_, command)| start(&manager, command));
             let pids: Vec<_> = processes.iter().map(wait_for_pids).collect();
-            assert_blind(manager.close());
+            assert_scan_failed(manager.close());
             for process in &processes {
                 assert!(!process.status().expect("a status").is_running());
             }
@@ -754,7 +756,7 @@ fn kernel_without_a_process_table() {
             for pids in &pids[ended..] {
                 end_hidden(pids);
             }
-            assert_blind(manager.close());
+            assert_scan_failed(manager.close());
             assert!(!has_children());
         });
     });
@@ -786,14 +788,14 @@ fn kernel_release() -> (u32, u32) {
     (next(), next())
 }
 
-/// The documented answer where nothing can be looked for.
-fn assert_blind(outcome: Result<(), Error>) {
-    let error = outcome.expect_err("nobody can know");
+/// The documented error if a scan is not possible.
+fn assert_scan_failed(outcome: Result<(), Error>) {
+    let error = outcome.expect_err("it cannot be known");
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert_eq!(error.os_error(), Some(libc::ENOENT), "{error}");
 }
 
-/// Ends what procmgr could not find, and waits until somebody has reaped it.
+/// Ends processes that procmgr could not find, and waits until they are reaped.
 fn end_hidden(pids: &[u32]) {
     for pid in pids {
         if exists(*pid) {
@@ -811,7 +813,7 @@ fn with_a_process_table_that_shows_only_our_own() {
         if let Err(error) = mount(c"proc", c"/proc", c"proc", c"hidepid=2") {
             return tools::not_tested(&format!("no /proc with hidepid=2 ({error}): that is"));
         }
-        if !become_somebody() {
+        if !become_another_user() {
             return;
         }
         assert!(fs::metadata("/proc/1").is_err(), "others are hidden");
@@ -934,8 +936,8 @@ fn the_hosts_own_directory_disappears() {
     in_a_copy(Place::Here, "the_hosts_own_directory_disappears", || {
         let place = tempfile::tempdir().expect("a directory");
         fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("it is ours");
-        // A user without a name has no home but the variable's.
-        if !become_somebody() {
+        // A user without a name has no home directory but `$HOME`.
+        if !become_another_user() {
             return;
         }
         for home in [None, Some("/no/such/home")] {
@@ -966,9 +968,9 @@ fn the_hosts_own_directory_disappears() {
                 let status = wait(&process);
                 assert_eq!(status.state, State::Exited(3));
                 assert!(text(&process).ends_with("ran\n"), "{}", text(&process));
-                // It has no name any more.
+                // It has no path any more.
                 assert_eq!(status.directory(), Path::new(""));
-                // One below it is not there.
+                // A directory below it does not exist.
                 let below = Request::new(":").directory("below");
                 let error = manager.start(&below).expect_err("it is gone");
                 assert_eq!(failure(&error), (Step::Directory, libc::ENOENT));

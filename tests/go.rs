@@ -1,5 +1,5 @@
-//! The Go package and its example server: formatted, tested, and with `PROCMGR_TEST_ALL=1` vetted and tested again with
-//! the race detector, against the static library of this build.
+//! The Go package and its example server: formatted, tested, and with `PROCMGR_TEST_ALL=1` vetted and
+//! tested again with the race detector, against the static library of this build.
 
 mod tools;
 
@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use tools::{library_dir, root, run_to_end, tests_all, tool};
 
 /// The first run compiles Go's own packages, twice.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a program needs that links the static library: `rustc --print native-static-libs`.
+/// The libraries that a program with the static library needs: `rustc --print native-static-libs`.
 const SYSTEM_LIBRARIES: &str = "-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc";
 
 /// A command in the package's directory, without network.
@@ -31,7 +31,8 @@ fn in_package(program: &PathBuf) -> Command {
         .env("GOPROXY", "off")
         .env("GOTOOLCHAIN", "local")
         .env("GOWORK", "off")
-        // Memory that C must not touch is checked for, and memory that was freed does not keep its contents.
+        // Memory that C must not touch is checked for, and memory that was freed does not keep its
+        // contents.
         .env("GODEBUG", "cgocheck=1,clobberfree=1");
     command
 }
@@ -56,7 +57,7 @@ fn build() -> u128 {
 fn run(program: &PathBuf, arguments: &[&str]) -> String {
     let mut command = in_package(program);
     command.args(arguments);
-    let output = run_to_end(command, PATIENCE);
+    let output = run_to_end(command, TIMEOUT);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -83,13 +84,13 @@ fn passes_its_tests() {
     };
     if tests_all() {
         run(&go, &["vet", "./..."]);
-        // The program of docs/hosts.md; what it prints there is held by tests/documents.rs.
+        // The program of docs/hosts.md; tests/documents.rs checks what it prints.
         assert_eq!(
             run(&go, &["run", "./examples/follow"]),
             "hello\nexit code 3\n"
         );
     }
-    // Never a remembered result: the library is not the same.
+    // Never a cached result: the library has changed.
     run(&go, &["test", "-count=1", "./..."]);
     if tests_all() {
         run(&go, &["test", "-count=1", "-race", "./..."]);

@@ -1,11 +1,11 @@
 //! Checks that `include/procmgr.h` is what the sources generate.
 //!
-//! After a change of the C face, `PROCMGR_BLESS=1 cargo test --test header` writes it.
+//! After a change of the C interface, `PROCMGR_BLESS=1 cargo test --test header` writes it.
 
 use std::fs;
 use std::path::Path;
 
-/// The modules of the C face that declare something, in the order of the header.
+/// The modules of the C interface that declare something, in the order of the header.
 const SOURCES: [&str; 11] = [
     "codes", "types", "manager", "config", "request", "start", "keys", "status", "output", "stop",
     "events",

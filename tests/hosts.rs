@@ -1,6 +1,7 @@
-//! The library works alike in every host: each program of `ffi-tests/c/hosts` is a host with signals, descriptors, threads or
-//! children of its own, and checks start, output, status, signals, stop and close. All of them take a minute and a half, so a
-//! plain run takes some; `PROCMGR_TEST_ALL=1` takes all.
+//! The library works alike in every host: each program of `ffi-tests/c/hosts` is a host with signals,
+//! descriptors, threads or children of its own, and checks start, output, status, signals, stop and
+//! close. All of them take a minute and a half, so a plain run takes some; `PROCMGR_TEST_ALL=1` takes
+//! all.
 
 mod tools;
 
@@ -44,7 +45,8 @@ hosts! {
     terminal
 }
 
-/// Those of a plain run: without a fork, with nothing inherited, without the host's terminal, signals or cancellation.
+/// Those of a plain run: without a fork, with nothing inherited, without the host's terminal, signals
+/// or cancellation.
 const QUICK: &[&str] = &[
     "atfork",
     "cancelled",
@@ -54,7 +56,7 @@ const QUICK: &[&str] = &[
     "terminal",
 ];
 
-/// Held for writing by the one that compares times: its neighbours would be what it measures.
+/// Held for writing by the host that compares times, because other hosts would disturb it.
 static MACHINE: RwLock<()> = RwLock::new(());
 
 fn run_host(name: &str) {

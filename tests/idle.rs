@@ -1,5 +1,5 @@
-//! Holds down that children which do nothing cost the host nothing: no thread of it is woken while they are idle. One
-//! test, so that the threads of this program are those of the library and the one that looks.
+//! Idle children cost the host nothing: no thread of it is woken. One test, so that the threads of this
+//! program are those of the library and the test's own.
 
 use std::collections::HashMap;
 use std::fs;
@@ -55,9 +55,9 @@ fn is_running(process: &Process) -> bool {
 }
 
 #[test]
-fn idle_children_wake_nobody() {
+fn idle_children_wake_no_thread() {
     let manager = open();
-    // Each of them says that it has come to its sleep, or so near that nothing more is to come of it.
+    // Each says when it is about to sleep.
     let mut processes: Vec<_> = (0..CHILDREN)
         .map(|_| start(&manager, &format!("echo up; exec {FOREVER}")))
         .collect();
@@ -71,7 +71,7 @@ fn idle_children_wake_nobody() {
     });
     processes.push(closed);
 
-    // The threads come to rest: a look finds what the look before it found.
+    // Wait until two counts in a row are equal.
     let mut before = switches();
     eventually("the threads have come to rest", || {
         thread::sleep(Duration::from_millis(50));
@@ -83,14 +83,14 @@ fn idle_children_wake_nobody() {
     let used = ticks();
     // Not for something to come: for nothing to come.
     thread::sleep(WINDOW);
-    // First, since a look at all threads takes time itself.
+    // First, because counting takes CPU time itself.
     let used = ticks() - used;
     let after = switches();
     let woken: Vec<_> = after
         .iter()
         .filter(|(number, now)| before.get(*number) != Some(*now))
         .collect();
-    // The test runner's own thread may look at its clock; one process of ours may not, let alone a hundred.
+    // The test runner's own thread may wake up; a hundred processes would show.
     let ours: u64 = woken
         .iter()
         .map(|(number, (_, now))| now - before.get(*number).map_or(0, |(_, then)| *then))

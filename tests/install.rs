@@ -1,5 +1,5 @@
-//! Installing for C programmers: what `install.sh` puts where, and programs built with what pkg-config says, shared and
-//! static.
+//! Installing for C programs: the files that `install.sh` installs, and programs built with the options
+//! of pkg-config, shared and static.
 
 mod tools;
 
@@ -98,7 +98,7 @@ fn the_files_are_where_they_belong() {
 fn what_it_cannot_do_is_said() {
     let directory = tempfile::tempdir().expect("a directory");
     let script = root().join("install.sh");
-    let limit = tools::PATIENCE;
+    let limit = tools::TIMEOUT;
     for (arguments, said) in [
         (vec![], "usage:"),
         (vec!["--from"], "needs a directory"),

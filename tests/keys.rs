@@ -1,6 +1,6 @@
-//! Holds down idempotent starts: one key starts at most one process, a cancel wins or says that it did not, and what a key
-//! has started can be found for as long as the manager lives. Every command here adds a line to a file: the file tells
-//! what was run.
+//! Idempotent starts: one key starts at most one process, a cancel wins or reports that it did not, and
+//! the process of a key can be found for as long as the manager is open. Every command here adds a line
+//! to a file, which counts the runs.
 
 use std::fs;
 use std::hint;
@@ -18,7 +18,7 @@ use procmgr::{MAX_KEY_BYTES, MAX_KEYS};
 use tempfile::TempDir;
 
 mod common;
-use common::{FOREVER, PATIENCE, carriers, eventually, in_time, open, start_request, text, wait};
+use common::{FOREVER, TIMEOUT, carriers, eventually, in_time, open, start_request, text, wait};
 
 /// A file that each run of a command adds a line to.
 struct Trace(TempDir);
@@ -58,7 +58,7 @@ fn refused(manager: &Manager, request: &Request) -> Error {
     manager.start(request).expect_err("it is refused")
 }
 
-/// A manager whose first start hangs in the environment hook until it is let go.
+/// A manager whose first start blocks in the environment hook until it is released.
 struct Held {
     manager: Manager,
     entered: Receiver<()>,
@@ -75,11 +75,11 @@ impl Held {
             .environment_hook(move |_| {
                 if first.swap(false, Ordering::SeqCst) {
                     let _ = entered_in.send(());
-                    // A test that has failed must not hang here.
+                    // A failed test must not block here.
                     let _ = released
                         .lock()
                         .expect("one at a time")
-                        .recv_timeout(PATIENCE);
+                        .recv_timeout(TIMEOUT);
                 }
                 Ok(())
             });
@@ -90,12 +90,12 @@ impl Held {
         }
     }
 
-    /// Starts on a thread of its own, up to the hook.
+    /// Starts on another thread, up to the hook.
     fn start(&self, request: Request) -> thread::JoinHandle<Result<Process, Error>> {
         let manager = self.manager.clone();
         let starter = thread::spawn(move || manager.start(&request));
         self.entered
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TIMEOUT)
             .expect("it comes to the hook");
         starter
     }
@@ -265,7 +265,7 @@ fn keys_of_different_owners_are_different_keys() {
         assert_eq!(view.find(b"key").expect("it was started"), process.id());
     }
     assert_eq!(trace.lines(), 3);
-    // Whose a start is, is what counts, and not through which view it came.
+    // The owner counts, and not the scope of the call.
     let attached = start_request(&manager, &request.owner("me"));
     assert!(attached.is_attached() && attached.id() == processes[1].id());
     let only = Request::new("true").key("only mine");
@@ -278,7 +278,7 @@ fn keys_of_different_owners_are_different_keys() {
         ));
     }
     assert!(mine.find(b"only mine").is_ok());
-    // A fence of one owner stops nobody else.
+    // A cancel by one owner affects no other owner.
     assert!(matches!(
         yours.cancel(b"next", None),
         Ok(Canceled::NeverStarted)
@@ -405,7 +405,7 @@ fn a_failed_start_fails_the_same_way_again() {
         (trace.lines(), manager.list(None).expect("a list").total),
         (0, 0)
     );
-    // Only whoever forgets it may try again.
+    // After it was forgotten, it can be tried again.
     manager.forget_key(b"key").expect("there is a record");
     wait(&start_request(&manager, &request));
     assert_eq!(trace.lines(), 1);
@@ -437,7 +437,7 @@ fn a_start_that_was_not_admitted_is_not_remembered() {
     assert_eq!(trace.lines(), 1);
 }
 
-// Many at once, and a start that is held up.
+// Many at once, and a slow start.
 
 #[test]
 fn others_wait_for_the_one_that_starts_and_attach() {
@@ -449,7 +449,7 @@ fn others_wait_for_the_one_that_starts_and_attach() {
             thread::spawn(move || manager.start(&request))
         })
         .collect();
-    // Nothing can be told of it yet, but that it is somebody's.
+    // Nothing is known of it yet but that the key is being started.
     assert!(matches!(held.manager.find(b"key"), Err(Error::UnknownKey)));
     assert!(matches!(
         held.manager.forget_key(b"key"),
@@ -471,7 +471,7 @@ fn others_wait_for_the_one_that_starts_and_attach() {
 }
 
 #[test]
-fn whoever_waits_for_a_start_may_give_up_and_the_start_goes_on() {
+fn a_caller_that_waits_for_a_start_may_give_up_and_the_start_continues() {
     let (held, trace) = (Held::new(), Trace::new());
     let starter = held.start(trace.request("exit 0"));
     for timeout in [Duration::ZERO, Duration::from_millis(30)] {
@@ -495,7 +495,7 @@ fn whoever_waits_for_a_start_may_give_up_and_the_start_goes_on() {
 }
 
 #[test]
-fn a_start_that_is_held_up_holds_up_no_other_key_and_no_other_call() {
+fn a_slow_start_delays_no_other_key_and_no_other_call() {
     let (held, trace) = (Held::new(), Trace::new());
     let starter = held.start(trace.request("exit 0"));
     let manager = held.manager.clone();
@@ -520,7 +520,7 @@ fn a_start_that_is_held_up_holds_up_no_other_key_and_no_other_call() {
 }
 
 #[test]
-fn close_wakes_who_waits_for_a_start_and_the_start_never_runs() {
+fn close_wakes_callers_that_wait_for_a_start_and_the_start_never_runs() {
     let (held, trace) = (Held::new(), Trace::new());
     let starter = held.start(trace.request("exit 0"));
     let waiters: Vec<_> = (0..4)
@@ -551,7 +551,7 @@ fn close_wakes_a_cancel_that_waits_for_a_start() {
         thread::spawn(move || manager.cancel(b"key", None))
     };
     held.manager.close().expect("a close");
-    // The start is still held up.
+    // The start is still blocked.
     let answer = in_time("the cancel is woken", move || {
         canceler.join().expect("a thread")
     });
@@ -594,10 +594,10 @@ fn a_key_that_is_canceled_before_it_is_started_never_is() {
 }
 
 #[test]
-fn a_cancel_prevents_a_start_that_is_held_up() {
+fn a_cancel_prevents_a_slow_start() {
     let (held, trace) = (Held::new(), Trace::new());
     let starter = held.start(trace.request("exit 0"));
-    // One that does not wait has canceled all the same.
+    // A cancel that does not wait works too.
     let now = held.manager.cancel(b"key", Some(Duration::ZERO));
     assert!(matches!(now, Ok(Canceled::TimedOut(None))), "{now:?}");
     let others = [(); 2].map(|()| {
@@ -630,23 +630,23 @@ fn a_cancel_prevents_a_start_that_is_held_up() {
     );
 }
 
-/// A cancel that does not wait, at every moment of a start: whatever the moment was, both are told the same, and nothing
-/// goes on running.
+/// A cancel that does not wait, at every moment of a start: both callers get the same answer, and no
+/// process runs on.
 #[test]
 fn a_cancel_that_gives_up_during_the_spawn_still_ends_it() {
     let in_hook = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&in_hook);
+    let entered = Arc::clone(&in_hook);
     let config = Config::new().environment_hook(move |_| {
-        told.store(true, Ordering::SeqCst);
+        entered.store(true, Ordering::SeqCst);
         Ok(())
     });
     let manager = Manager::open(config).expect("a manager");
     let began = Instant::now();
-    // Those that came during the spawn, the moment that is hardest to meet.
+    // Counts cancels during the spawn, which are rare.
     let (mut met, mut round) = (0, 0u32);
     while met < 5 {
         assert!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < TIMEOUT,
             "met {met} times in {round} rounds"
         );
         let key = format!("key {round}");
@@ -693,7 +693,7 @@ fn a_cancel_ends_what_runs() {
         (State::Exited(5), EndedBy::Cancel)
     );
     assert_eq!(status.id, process.id());
-    // The key is what it was: its process is found, and canceled again it is as it ended.
+    // The key is unchanged: its process is found, and another cancel reports its end.
     assert!(start_request(&manager, &trace.request(rest)).is_attached());
     let again = ended(manager.cancel(b"key", None).expect("a cancel"));
     assert_eq!(
@@ -713,7 +713,7 @@ fn a_cancel_of_one_that_ignores_term_kills_it_after_the_grace_period() {
     let began = Instant::now();
     let status = ended(manager.cancel(b"key", None).expect("a cancel"));
     assert!(began.elapsed() >= grace, "{:?}", began.elapsed());
-    assert!(began.elapsed() < PATIENCE);
+    assert!(began.elapsed() < TIMEOUT);
     assert!(
         matches!(status.state, State::Signaled { signal: 9, .. }),
         "{status:?}"
@@ -723,7 +723,7 @@ fn a_cancel_of_one_that_ignores_term_kills_it_after_the_grace_period() {
 }
 
 #[test]
-fn a_cancel_whose_time_is_up_says_so_and_goes_on() {
+fn a_cancel_that_times_out_says_so_and_continues() {
     let trace = Trace::new();
     let manager =
         Manager::open(Config::new().stop_grace(Duration::from_millis(300))).expect("a manager");
@@ -762,7 +762,7 @@ fn a_cancel_of_one_that_has_ended_changes_nothing() {
 
 // What stays, and for how long.
 
-/// What every question about a key is answered after its output was dropped.
+/// The answers about a key after its output was dropped.
 fn assert_expired(manager: &Manager, request: &Request, id: Id, code: i32) {
     let expired = |answer: Result<Process, Error>| match answer {
         Err(Error::Expired { status }) => {
@@ -793,9 +793,9 @@ fn after_its_output_is_dropped_a_key_answers_expired() {
         manager.list(None).expect("a list").total == 0
     });
     assert_expired(&manager, &request, id, 9);
-    // A handle stays good.
+    // A handle stays valid.
     assert_eq!(text(&process), "gone\n");
-    // The same id without the key is known as well, and another owner is told nothing.
+    // The same id without the key is known as well, and another owner gets no answer.
     let error = refused(&manager, &Request::new("true").id(id));
     assert!(matches!(error, Error::Conflict), "{error:?}");
     let other = manager.scope("other").expect("a scope");
@@ -820,7 +820,7 @@ fn one_that_is_dropped_for_want_of_room_is_expired_too() {
     let process = start_request(&manager, &request);
     let id = process.id();
     wait(&process);
-    // One of them is done after it, and takes its place.
+    // One of them is done after it and evicts it.
     eventually("the older one is dropped", || {
         wait(&start_request(&manager, &Request::new("true")));
         matches!(manager.get(id), Err(Error::Expired { .. }))
@@ -868,7 +868,7 @@ fn a_full_table_of_keys_refuses_and_evicts_nothing() {
     let (manager, trace) = (open(), Trace::new());
     let process = start_request(&manager, &trace.request("exit 0"));
     wait(&process);
-    // Fences are records too, and the cheapest ones to make.
+    // Canceled keys are records too, and the cheapest ones to make.
     for number in 1..MAX_KEYS {
         let canceled = manager.cancel(format!("fence {number}").as_bytes(), None);
         assert!(
@@ -893,7 +893,7 @@ fn a_full_table_of_keys_refuses_and_evicts_nothing() {
         );
         assert!(error.to_string().contains("16384"), "{error}");
     }
-    // What is known stays known, and what has no key is not concerned.
+    // Known keys stay known, and starts without a key are not affected.
     assert!(start_request(&manager, &trace.request("exit 0")).is_attached());
     assert!(matches!(
         refused(&manager, &new.clone().key("fence 1")),

@@ -1,5 +1,5 @@
-//! Holds down idempotent starts under load: whatever several threads do with the same keys at the same time, no key runs
-//! twice, one that is fenced never runs, and every answer agrees with what happened.
+//! Idempotent starts under load: whatever several threads do with the same keys at the same time, no
+//! key runs twice, a canceled one never runs, and every answer agrees with what happened.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -68,7 +68,7 @@ const THREADS: usize = 8;
 const KEYS: usize = 200;
 const STEPS: usize = 250;
 
-/// What one call was answered.
+/// The answer of one call.
 enum Answer {
     Started(Process),
     Refused(Error),
@@ -154,7 +154,7 @@ fn name(key: usize) -> Vec<u8> {
     format!("key {key}").into_bytes()
 }
 
-/// The processes that run in this directory, which are those that the game has started and what these have.
+/// The processes that run in this directory: those that the game has started, and their children.
 fn left_in(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir("/proc").expect("a process table");
     let processes = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -175,7 +175,7 @@ fn whatever_is_done_every_answer_agrees_with_what_happened() {
             let game = game.clone();
             move || play(&game, seed)
         });
-        // Closed by one of them; here for who was in the middle of a step.
+        // It may be closed already by a step. Wakes threads in the middle of a step.
         game.manager.close().expect("a close");
         let mut ran = 0;
         for key in 0..KEYS {
@@ -188,7 +188,7 @@ fn whatever_is_done_every_answer_agrees_with_what_happened() {
             );
         }
         assert_eq!(left_in(&game.place), Vec::<PathBuf>::new());
-        // It was about something.
+        // The game was not trivial.
         assert!(ran > KEYS / 4, "{ran} keys ran");
     }
 }
@@ -223,7 +223,7 @@ fn play(game: &Game, seed: u64) -> BTreeMap<usize, Vec<Answer>> {
     by_key
 }
 
-/// Compares the answers about one key with what has come of it, now that it can change no more. 1 if it ran.
+/// Compares the answers about one key with the final state. 1 if it ran.
 fn judge(game: &Game, key: usize, answers: &[Answer], what: &str) -> usize {
     let lines = lines(&game.file(key));
     assert!(lines <= 1, "{what}: {lines} lines");
@@ -285,7 +285,7 @@ fn judge(game: &Game, key: usize, answers: &[Answer], what: &str) -> usize {
             Answer::Waited(status) => ended_alike(status),
             Answer::Refused(Error::UnknownKey | Error::StartPending | Error::Closed) => {}
             Answer::Canceled(_) | Answer::Refused(_) => {
-                // It says that this was never started, and it was.
+                // This answer says that it was never started, but it was.
                 let shown = match answer {
                     Answer::Canceled(canceled) => format!("{canceled:?}"),
                     Answer::Refused(error) => format!("{error:?}"),
@@ -296,12 +296,12 @@ fn judge(game: &Game, key: usize, answers: &[Answer], what: &str) -> usize {
         }
     }
     if end.ended_by == EndedBy::Cancel {
-        assert!(was_canceled, "{what}: nobody canceled it");
+        assert!(was_canceled, "{what}: it was not canceled");
     }
     lines
 }
 
-/// Nobody was given a process: then nobody may have been told of one.
+/// No caller got a process: then no answer may name one.
 fn judge_never_started(game: &Game, key: usize, answers: &[Answer], what: &str) {
     assert!(
         matches!(game.manager.find(&name(key)), Err(Error::UnknownKey)),

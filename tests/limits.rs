@@ -1,22 +1,23 @@
-//! Limits: of time for one process, of number for the living and the ended, and how long the ended are kept.
+//! Limits: the time of one process, the number of live and of ended processes, and how long ended ones
+//! are kept.
 
 #![allow(unsafe_code)]
 
-mod alone;
 mod common;
+mod isolated;
 mod tools;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use alone::{Place, in_a_copy};
 use common::{
-    FOREVER, PATIENCE, carriers, eventually, is_alive, open, start, start_request, text, wait,
+    FOREVER, TIMEOUT, carriers, eventually, is_alive, open, start, start_request, text, wait,
     wait_for_line, wait_for_value,
 };
+use isolated::{Place, in_a_copy};
 use procmgr::{Config, EndedBy, Error, Manager, Request, Signal, State, Step, Stream};
 
-/// A limit that leaves a shell the time to set its traps, also on a machine that is busy.
+/// A limit that gives a shell the time to set its traps, also on a busy machine.
 const AFTER_TRAPS: Duration = Duration::from_secs(1);
 
 fn open_with(config: Config) -> Manager {
@@ -35,7 +36,7 @@ fn kernel_a_time_limit_ends_the_process_and_says_so() {
     let manager = open();
     let limit = Duration::from_millis(200);
     let process = start_request(&manager, &Request::new(FOREVER).time_limit(limit));
-    // A wait that times out is another thing than a limit that is reached.
+    // A wait that times out is different from a limit that is reached.
     let waited = process.wait_timeout(Duration::ZERO).expect("a wait");
     assert!(waited.is_none());
     let status = wait(&process);
@@ -43,11 +44,11 @@ fn kernel_a_time_limit_ends_the_process_and_says_so() {
         (status.state, status.ended_by),
         (killed_by(15), EndedBy::Limit)
     );
-    assert!(status.duration >= limit && status.duration < PATIENCE);
+    assert!(status.duration >= limit && status.duration < TIMEOUT);
 }
 
 #[test]
-fn who_ignores_term_is_killed_after_the_stop_grace() {
+fn a_process_that_ignores_term_is_killed_after_the_stop_grace() {
     let (limit, grace) = (AFTER_TRAPS, Duration::from_secs(1));
     let manager = open_with(Config::new().stop_grace(grace));
     let command = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.02; done";
@@ -78,7 +79,7 @@ fn a_time_limit_reaches_grandchildren_and_escapees() {
     eventually("nothing is left", || carriers(process.id()).is_empty());
 }
 
-/// Nobody reads for a process without output, and yet somebody must look at the clock.
+/// The limit holds for a process without output too.
 #[test]
 fn kernel_a_time_limit_holds_without_output() {
     let manager = open();
@@ -90,10 +91,10 @@ fn kernel_a_time_limit_holds_without_output() {
     assert_eq!(wait(&process).ended_by, EndedBy::Limit);
 }
 
-/// The grace period must not stop the reading, or the child could not say its last words.
+/// Reading continues during the grace period, so the last output of the child is captured.
 #[test]
-fn output_goes_on_during_the_grace_period() {
-    let manager = open_with(Config::new().stop_grace(PATIENCE));
+fn output_continues_during_the_grace_period() {
+    let manager = open_with(Config::new().stop_grace(TIMEOUT));
     let command = "trap 'head -c 300000 /dev/zero; echo; echo done; exit 4' TERM; \
         while :; do sleep 0.02; done";
     let request = Request::new(command).time_limit(AFTER_TRAPS);
@@ -106,7 +107,7 @@ fn output_goes_on_during_the_grace_period() {
     assert!(text(&process).ends_with("\ndone\n"));
 }
 
-/// Time is kept for all of them by one thread, which sleeps until the first limit that it knows of.
+/// One thread handles all limits and sleeps until the earliest one. An earlier limit must wake it.
 #[test]
 fn a_shorter_limit_that_comes_later_is_kept() {
     let manager = open();
@@ -114,7 +115,7 @@ fn a_shorter_limit_that_comes_later_is_kept() {
         let request = Request::new(FOREVER).time_limit(Duration::from_millis(limit));
         start_request(&manager, &request)
     };
-    // The last of them is to go before those that were there, and what comes after it later than some.
+    // The last of them expires before the earlier ones, and the next one after some of them.
     let processes = [600_000, 600_001, 300_000, 300, 50, 150].map(start);
     for process in processes[3..].iter().rev() {
         assert_eq!(wait(process).ended_by, EndedBy::Limit);
@@ -134,7 +135,7 @@ fn a_limit_that_was_not_reached_changes_nothing() {
         (status.state, status.ended_by),
         (State::Exited(0), EndedBy::Nobody)
     );
-    // The reader does not stay for it.
+    // The reader does not wait for it.
     eventually("the output is closed", || {
         !process.status().expect("a status").output_open
     });
@@ -162,7 +163,7 @@ fn one_more_than_max_processes_is_refused() {
     let error = manager.start(&Request::new(":")).expect_err("it is full");
     assert!(error.to_string().contains("max_processes of 2"), "{error}");
     assert_eq!(manager.list(None).expect("a list").total, 2);
-    // It goes on working, and takes one for each that goes.
+    // It goes on working, and starts one more after each end.
     second.stop(Duration::ZERO).expect("a stop");
     eventually("there is room", || !is_refused(&manager));
     assert!(first.status().expect("a status").is_running());
@@ -195,21 +196,21 @@ fn ended_processes_are_kept_for_a_time() {
     let status = wait(&ended);
     let is_gone = |id| matches!(manager.get(id), Err(Error::NotFound { .. }));
     eventually("it is dropped", || {
-        // The look first: it may be dropped between the two.
+        // The status first: the process may be dropped between the two calls.
         let (gone, age) = (is_gone(status.id), before.elapsed());
         assert!(!gone || age >= keep, "{age:?}");
         gone
     });
     // A handle keeps what it has.
     assert_eq!(text(&ended), "kept\n");
-    // What runs, or holds its output, is not touched.
+    // Processes that run or whose output is held are not dropped.
     assert!(!is_gone(running.id()) && !is_gone(survived.id()));
     assert_eq!(manager.list(None).expect("a list").total, 2);
 }
 
-/// The time tells, and not somebody's call: the memory of the output goes back although nobody asks for anything.
+/// They are dropped by time and not by a call: the memory of the output is freed without any call.
 #[test]
-fn the_ended_go_without_being_asked_for() {
+fn ended_processes_are_dropped_without_a_call() {
     let resident_kib = || -> u64 {
         let status = fs::read_to_string("/proc/self/status").expect("it is there");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -238,7 +239,7 @@ fn so_many_ended_processes_are_kept() {
         .map(|number| {
             let process = start(&manager, &format!("echo {number}"));
             wait(&process);
-            // From the fourth on, one is dropped for each that comes, so that none of these comes before its time.
+            // From the fourth on, each new one evicts one, so each is awaited.
             eventually("there are few enough", || {
                 manager.list(None).expect("a list").total <= 4
             });
@@ -273,8 +274,9 @@ fn keeping_none_drops_no_running_one() {
     assert_eq!(wait(&process).ended_by, EndedBy::Signal);
 }
 
-/// The slot of a process whose leader and output have ended is free before its end is published, and the output is closed. In a
-/// program that starts nothing else: a child of another start may hold the pipe until it has executed its program.
+/// The slot of a process whose leader and output have ended is free before its end is published, and
+/// the output is closed. In a program without other starts: the child of another start may hold the
+/// pipe until its exec.
 #[test]
 fn after_a_wait_the_slot_is_free_and_the_output_is_closed() {
     let name = "after_a_wait_the_slot_is_free_and_the_output_is_closed";

@@ -1,4 +1,4 @@
-//! Listing and finding processes, and what is told of each.
+//! Listing and finding processes, and their status.
 
 mod common;
 
@@ -65,12 +65,12 @@ fn ids_are_version_four() {
 }
 
 #[test]
-fn a_status_tells_what_was_started() {
+fn a_status_reports_what_was_started() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     let request = Request::new("echo four; exec sleep 600")
         .directory(directory.path())
-        .owner("somebody")
+        .owner("an owner")
         .background(true);
     let process = start_request(&manager, &request);
     eventually("it has printed", || {
@@ -87,7 +87,7 @@ fn a_status_tells_what_was_started() {
     assert_eq!((status.exit_code(), status.ended_at), (None, None));
     assert_eq!(status.command(), OsStr::new("echo four; exec sleep 600"));
     assert_eq!(status.directory(), directory.path());
-    assert_eq!(status.owner(), Some(OsStr::new("somebody")));
+    assert_eq!(status.owner(), Some(OsStr::new("an owner")));
     assert!(status.usage.user.is_zero() && status.usage.max_rss_kib == 0);
 
     let request = Request::program("/bin/echo")
@@ -102,7 +102,7 @@ fn a_status_tells_what_was_started() {
     assert_eq!(status.output_bytes, 6);
 }
 
-/// A list is made of what the processes themselves say.
+/// A list has the status of each process.
 #[test]
 fn a_list_and_its_processes_agree() {
     let manager = open();

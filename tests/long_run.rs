@@ -1,12 +1,14 @@
-//! Holds down that starts leave nothing behind, however many there are: no zombie, no descriptor, no thread, and memory that
-//! does not grow.
+//! Starts leave nothing behind, however many there are: no zombie, no descriptor, no thread, and memory
+//! that does not grow.
 //!
-//! `PROCMGR_LONG_RUN_STARTS` says how many (500); the memory is judged from 50,000 on, since in a few starts the
-//! allocator's own habits are larger than what is looked for. One test, since it counts what belongs to the whole process.
+//! `PROCMGR_LONG_RUN_STARTS` is the number of starts (500). The memory is checked from 50,000 on,
+//! because with few starts the allocator's own variation is larger than a leak. One test, because it
+//! counts resources of the whole program.
 //!
-//! It runs twice: first in a copy of this program in which glibc has one heap, and no caches for each thread, where the memory
-//! must not grow at all. Each of these caches keeps up to seven pieces of every size for its thread, which fill over some hundred
-//! thousand starts: so then, as it is, only a record, a thread or an output that is not given back is told from them.
+//! It runs twice: first in a copy of this program in which glibc has one heap and no per-thread caches,
+//! where the memory must not grow at all. Each cache holds up to seven pieces of every size for its
+//! thread and fills up over some hundred thousand starts. So the second run, with the defaults, finds
+//! only a record, a thread or an output that is not freed.
 
 mod common;
 
@@ -17,17 +19,18 @@ use std::time::Instant;
 use common::{eventually, wait, zombies};
 use procmgr::{Config, Manager, Request, State};
 
-/// How many ended processes are kept: few, so that memory has come to rest early.
+/// The number of ended processes that are kept: few, so that memory becomes stable early.
 const KEPT: usize = 64;
 
-/// From how many starts on the memory is judged.
+/// The number of starts from which on the memory is checked.
 const ENOUGH: usize = 50_000;
 
 fn entries(directory: &str) -> usize {
     fs::read_dir(directory).expect("it is there").count()
 }
 
-/// Resident memory, without pages of program files: they come when a part of a program runs for the first time.
+/// Resident memory, without pages of program files: they come when a part of a program runs for the
+/// first time.
 fn resident_bytes() -> f64 {
     let status = fs::read_to_string("/proc/self/status").expect("it is there");
     let line = status
@@ -38,7 +41,7 @@ fn resident_bytes() -> f64 {
     kib * 1024.0
 }
 
-/// The slope of the line that lies nearest to the points.
+/// The slope of the regression line.
 fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
     let mean = |values: fn(&(f64, f64)) -> f64| points.iter().map(values).sum::<f64>() / count;
@@ -75,7 +78,8 @@ fn starts_leave_nothing_however_many_there_are() {
     let mut memory = Vec::with_capacity(starts / 100);
     let began = Instant::now();
     for number in 0..starts {
-        // One after the other, and of like size: what the allocator makes of many at once is another matter.
+        // One after the other and of similar size, because concurrent ones make the allocator's memory
+        // vary.
         let command = if number % 10 == 0 {
             "echo some output"
         } else {
@@ -83,7 +87,7 @@ fn starts_leave_nothing_however_many_there_are() {
         };
         let process = manager.start(&Request::new(command)).expect("a start");
         assert_eq!(wait(&process).state, State::Exited(0));
-        // The first half warms up: each thread that there ever was at once has touched its stack and its part of the heap.
+        // The first half warms up: by then each thread has touched its stack and its part of the heap.
         if number % 100 == 0 && number >= starts / 2 {
             memory.push((number as f64, resident_bytes()));
         }

@@ -1,4 +1,4 @@
-//! The C face as Python programmers meet it: `ffi-tests/python` through ctypes.
+//! The C interface through Python's ctypes: `ffi-tests/python`.
 
 mod tools;
 

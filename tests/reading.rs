@@ -1,5 +1,5 @@
-//! Holds down what is read of an output: cursors that consume nothing, exact loss counts, lossless backpressure, separate
-//! streams, whole characters, following; and what a child sees of the environment and the directory it is started in.
+//! Reading: cursors that consume nothing, exact loss counts, lossless backpressure, separate streams,
+//! whole characters, following; and the environment and directory of a child.
 
 use std::fs;
 use std::io::Read;
@@ -13,10 +13,11 @@ use procmgr::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE, ReadState, Request
 use procmgr::{Chunk, Config, EndedBy, Environment, Error, Manager, Process, ReadOptions};
 
 mod common;
-use common::{FOREVER, PATIENCE, carriers, eventually, in_time};
+use common::{FOREVER, TIMEOUT, carriers, eventually, in_time};
 use common::{open, start, start_request, text, wait, wait_for_value};
 
-/// The sizes for tests of lossless streams. A lossless ring may be larger than a small tail, but not than this one.
+/// The sizes for tests of lossless streams. A lossless ring may be larger than a small tail, but not
+/// than this one.
 const HEAD: usize = 10;
 const TAIL: usize = 300_000;
 const KEPT: u64 = (HEAD + TAIL) as u64;
@@ -31,7 +32,7 @@ fn read(process: &Process, cursor: u64, buffer: &mut [u8]) -> Chunk {
             Stream::Stdout,
             cursor,
             buffer,
-            Some(PATIENCE),
+            Some(TIMEOUT),
             ReadOptions::default(),
         )
         .expect("a read")
@@ -53,7 +54,7 @@ fn read_all(process: &Process, stream: Stream, size: usize) -> (Vec<u8>, u64) {
                 stream,
                 cursor,
                 &mut buffer,
-                Some(PATIENCE),
+                Some(TIMEOUT),
                 ReadOptions::default(),
             )
             .expect("a read");
@@ -99,7 +100,7 @@ fn reading_takes_nothing_away() {
     let chunk = read(&process, 2, &mut buffer);
     assert_eq!((chunk.length, chunk.cursor, chunk.lost), (4, 6, 0));
     assert_eq!(&buffer, b"2\n3\n");
-    // An empty buffer asks whether there is something.
+    // A read with an empty buffer reports whether there is a byte.
     let chunk = read(&process, 2, &mut []);
     assert_eq!(
         (chunk.length, chunk.cursor, chunk.state),
@@ -178,10 +179,9 @@ fn kernel_a_read_waits_for_the_next_byte_and_no_longer_than_asked() {
     );
 }
 
-/// Who waits for bytes takes them himself, and the library's own thread is not woken by them. When he has left, with bytes or
-/// without, it must be: nobody else is there for what comes then.
+/// Bytes are read whether a caller waits for them or not, also after a waiting caller has returned.
 #[test]
-fn what_comes_when_nobody_waits_any_more_is_read_too() {
+fn bytes_that_come_without_a_waiter_are_read_too() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     for round in 0..20 {
@@ -205,13 +205,13 @@ fn what_comes_when_nobody_waits_any_more_is_read_too() {
     }
 }
 
-/// In a pipe that keeps writes apart (`O_DIRECT`) a short read is one packet, and not all that the write has brought. The child
-/// waits for the rest to be read, and nobody else asks for it.
+/// In a packet-mode pipe (`O_DIRECT`) a short read is one packet and not all bytes of the write. The
+/// child waits until the rest is read.
 #[test]
 fn kernel_the_packets_of_a_long_write_are_all_read() {
     const PACKET: u64 = 4096;
     const PACKETS: u64 = 32;
-    // Enough that there is room for whole packets.
+    // The sizes have room for whole packets.
     let manager = Manager::open(Config::new().head_bytes(1 << 20)).expect("a manager");
     let directory = tempfile::tempdir().expect("a directory");
     let go = directory.path().join("go");
@@ -228,14 +228,14 @@ fn kernel_the_packets_of_a_long_write_are_all_read() {
     let process = start(&manager, &command);
     eventually("it has begun", || output_bytes(&process) == 4 * PACKET);
     let chunk = thread::scope(|scope| {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let process = &process;
         let reader = scope.spawn(move || {
             let own = fs::read_link("/proc/thread-self").expect("a thread");
-            tell.send(own).expect("it is awaited");
+            sender.send(own).expect("it is awaited");
             read(process, 4 * PACKET, &mut [0; 8192])
         });
-        let own = Path::new("/proc").join(told.recv().expect("it runs"));
+        let own = Path::new("/proc").join(receiver.recv().expect("it runs"));
         eventually("the reader sleeps", || {
             let status = fs::read_to_string(own.join("stat")).expect("it lives");
             status.contains(") S ")
@@ -276,7 +276,7 @@ fn kernel_a_blocked_read_is_woken_by_the_end_and_by_close() {
 }
 
 #[test]
-fn a_reader_that_is_behind_is_told_exactly_what_it_lost() {
+fn a_reader_that_is_behind_gets_the_exact_loss() {
     let config = Config::new().head_bytes(100).tail_bytes(50);
     let manager = Manager::open(config).expect("a manager");
     let process = start(&manager, "seq 1 1000");
@@ -296,7 +296,7 @@ fn a_reader_that_is_behind_is_told_exactly_what_it_lost() {
         (50, total - 150, total)
     );
     assert_eq!(buffer[..50], expected[tail..]);
-    // From the middle of what is gone, and from its last byte.
+    // From the middle of the dropped bytes, and from the last of them.
     for cursor in [100, 1000, tail - 1] {
         let chunk = read(&process, cursor as u64, &mut buffer);
         assert_eq!((chunk.length, chunk.lost), (50, (tail - cursor) as u64));
@@ -322,7 +322,7 @@ fn a_reader_that_is_behind_is_told_exactly_what_it_lost() {
 fn lossless_gives_every_byte_to_a_slow_reader() {
     let manager = open_for_lossless();
     let process = start_request(&manager, &Request::new("seq 1 100000").lossless(true));
-    // The ring is full, and the child waits, before the first byte is read.
+    // Before the first byte is read, the ring is full and the child is blocked.
     eventually("the ring is full", || output_bytes(&process) == KEPT);
     assert_eq!(
         read_all(&process, Stream::Stdout, 777),
@@ -364,14 +364,14 @@ fn kernel_lossless_without_a_reader_waits_and_can_be_ended() {
     }
 }
 
-/// Who waits for what comes next has no use for what is there, and it is he who has to make room for it.
+/// A caller that waits past all bytes does not need them, so its wait must make room.
 #[test]
-fn who_skips_what_fills_a_lossless_output_gets_what_follows() {
+fn a_reader_that_skips_a_full_lossless_output_gets_what_follows() {
     let manager = open_for_lossless();
     let request = Request::new("head -c 10000000 /dev/zero").lossless(true);
     let process = start_request(&manager, &request);
     let mut full = KEPT;
-    // The first one who waits is not like those after him.
+    // The first wait differs from later ones.
     for _ in 0..3 {
         eventually("the ring is full", || output_bytes(&process) >= full);
         let end = output_bytes(&process);
@@ -400,7 +400,7 @@ fn lossless_keeps_what_the_furthest_reader_has_not_read() {
     let manager = open_for_lossless();
     let process = start_request(&manager, &Request::new("seq 1 100000").lossless(true));
     eventually("the ring is full", || output_bytes(&process) == KEPT);
-    // A look at the beginning does not let it go on, and one further on does.
+    // A read at the beginning does not resume it, and one further on does.
     assert_eq!(read(&process, 0, &mut [0; HEAD]).length, HEAD);
     assert_eq!(output_bytes(&process), KEPT);
     assert_eq!(read(&process, 200_000, &mut [0; 100]).length, 100);
@@ -446,7 +446,7 @@ fn separate_streams_end_each_for_itself() {
 }
 
 #[test]
-fn a_full_lossless_stream_does_not_hold_up_the_other() {
+fn a_full_lossless_stream_does_not_delay_the_other() {
     let manager = open();
     let command = "seq 1 100000 >&2; echo end";
     let request = Request::new(command).separate_streams(true).lossless(true);
@@ -481,7 +481,7 @@ fn chunks_of_whole_characters_are_valid_each() {
         let (mut all, mut cursor, mut buffer) = (String::new(), 0, vec![0; size]);
         loop {
             let chunk = process
-                .read(Stream::Stdout, cursor, &mut buffer, Some(PATIENCE), whole())
+                .read(Stream::Stdout, cursor, &mut buffer, Some(TIMEOUT), whole())
                 .expect("a read");
             if chunk.state == ReadState::Eof {
                 break;
@@ -509,7 +509,7 @@ fn half_a_character_waits_for_its_rest_unless_there_is_none() {
         (buffer[..chunk.length].to_vec(), chunk.cursor, chunk.state)
     };
     eventually("both bytes are there", || output_bytes(&process) == 2);
-    assert_eq!(next(0, PATIENCE), (b"a".to_vec(), 1, ReadState::Data));
+    assert_eq!(next(0, TIMEOUT), (b"a".to_vec(), 1, ReadState::Data));
     assert_eq!(
         next(1, Duration::from_millis(20)),
         (vec![], 1, ReadState::TimedOut)
@@ -521,14 +521,14 @@ fn half_a_character_waits_for_its_rest_unless_there_is_none() {
     });
     // The stream has ended inside the last one.
     assert_eq!(
-        next(1, PATIENCE),
+        next(1, TIMEOUT),
         (
             "éb".as_bytes().iter().copied().chain([0xc3]).collect(),
             5,
             ReadState::Data
         )
     );
-    assert_eq!(next(5, PATIENCE), (vec![], 5, ReadState::Eof));
+    assert_eq!(next(5, TIMEOUT), (vec![], 5, ReadState::Eof));
 }
 
 #[test]
@@ -609,19 +609,19 @@ fn base(variables: &[(&str, &str)]) -> Environment {
     std::iter::once(("PATH".into(), path)).chain(rest).collect()
 }
 
-/// Whether a variable is none of those by which processes are found again, but for the id.
-fn is_told(name: &str) -> bool {
+/// Whether a variable does not belong to the cookie, except the id.
+fn is_inherited(name: &str) -> bool {
     !["PATH", HOST_VARIABLE, ANCESTORS_VARIABLE].contains(&name)
 }
 
-/// The sorted environment that a program gets, without `PATH` and what names the host.
+/// The sorted environment of a program, without `PATH` and the host's part of the cookie.
 fn environment(manager: &Manager, request: Request) -> (Vec<String>, Process) {
     let process = start_request(manager, &request);
     assert_eq!(wait(&process).state, State::Exited(0));
     let shown = text(&process);
     let mut lines: Vec<_> = shown.lines().map(String::from).collect();
     assert!(lines.iter().any(|line| line.starts_with(HOST_VARIABLE)));
-    lines.retain(|line| line.split('=').next().is_none_or(is_told));
+    lines.retain(|line| line.split('=').next().is_none_or(is_inherited));
     lines.sort();
     (lines, process)
 }
@@ -676,7 +676,7 @@ fn a_child_gets_the_environment_of_the_host() {
     let manager = open();
     let (lines, process) = environment(&manager, Request::program("env").variable("EXTRA", "1"));
     let mut expected: Vec<_> = std::env::vars_os()
-        .filter(|(name, _)| name.to_str().is_none_or(is_told) && name != ID_VARIABLE)
+        .filter(|(name, _)| name.to_str().is_none_or(is_inherited) && name != ID_VARIABLE)
         .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
         .flat_map(|line| line.lines().map(String::from).collect::<Vec<_>>())
         .chain([format!("{ID_VARIABLE}={}", process.id()), "EXTRA=1".into()])
@@ -706,11 +706,11 @@ fn a_hook_that_fails_or_panics_changes_nothing_and_warns() {
         (spoils, "A=B"),
     ] {
         let warnings = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&warnings);
+        let given = Arc::clone(&warnings);
         let config = Config::new()
             .environment(base(&[("A", "base")]))
             .environment_hook(hook)
-            .on_warning(move |text| told.lock().expect("a lock").push(text.to_owned()));
+            .on_warning(move |text| given.lock().expect("a lock").push(text.to_owned()));
         let manager = Manager::open(config).expect("a manager");
         let (lines, process) = environment(&manager, Request::program("env"));
         assert_eq!(
@@ -730,15 +730,15 @@ fn a_hook_that_fails_or_panics_changes_nothing_and_warns() {
 }
 
 #[test]
-fn a_slow_hook_holds_up_nobody_else() {
+fn a_slow_hook_delays_no_other_start() {
     let (entered, has_entered) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
     let config = Config::new().environment_hook(move |_| {
-        // The first start hangs here; the others find the lock taken and pass.
+        // The first start blocks here; the others find the lock taken and continue.
         if let Ok(released) = released.try_lock() {
             let _ = entered.send(());
-            let _ = released.recv_timeout(PATIENCE);
+            let _ = released.recv_timeout(TIMEOUT);
         }
         Ok(())
     });
@@ -748,7 +748,7 @@ fn a_slow_hook_holds_up_nobody_else() {
         thread::spawn(move || start(&manager, "echo held"))
     };
     has_entered
-        .recv_timeout(PATIENCE)
+        .recv_timeout(TIMEOUT)
         .expect("the hook was called");
     let other = start(&manager, "echo other");
     assert_eq!(wait(&other).state, State::Exited(0));
@@ -780,7 +780,7 @@ fn kernel_the_directory_is_the_requests_else_the_managers_else_home() {
     let manager = Manager::open(Config::new().directory(&configured)).expect("a manager");
     assert_eq!(seen(&manager, request()), configured);
     assert_eq!(seen(&manager, request().directory(&own)), own);
-    // One that is gone when the process is started counts as none.
+    // One that does not exist when the process is started counts as none.
     fs::remove_dir(&configured).expect("it is empty");
     let fallback = seen(&manager, request());
     assert_ne!(fallback, configured);

@@ -1,5 +1,5 @@
-//! Holds down the program `examples/run.rs`: what it prints, how it exits, what it leaves. It is found beside this test
-//! program, where `cargo test` puts it.
+//! The program `examples/run.rs`: its output, its exit code, and that it leaves nothing behind. `cargo
+//! test` puts it next to this test program.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -36,7 +36,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end, which must come.
+/// Runs it to its end.
 fn run(arguments: &[&str]) -> (i32, String, String) {
     finish(command(arguments))
 }
@@ -48,7 +48,7 @@ fn finish(mut command: Command) -> (i32, String, String) {
     (code, text(output.stdout), text(output.stderr))
 }
 
-/// Runs it with `--json`, and gives the result.
+/// Runs it with `--json`, and returns the result.
 fn run_json(arguments: &[&str]) -> (i32, String, Value) {
     finish_json(command(&[&["--json"], arguments].concat()))
 }
@@ -63,7 +63,7 @@ fn finish_json(command: Command) -> (i32, String, Value) {
     )
 }
 
-/// A run that goes on, with what it has printed.
+/// A run in the background, and its output.
 fn spawn(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = command(arguments)
         .stdout(Stdio::piped())
@@ -80,7 +80,7 @@ fn next_line(stdout: &mut impl BufRead) -> String {
     line
 }
 
-/// What Ctrl-C does to it.
+/// Sends what Ctrl-C sends.
 fn interrupt(child: &Child) {
     let status = Command::new("/bin/sh")
         .args(["-c", "kill -INT \"$0\"", &child.id().to_string()])
@@ -88,7 +88,7 @@ fn interrupt(child: &Child) {
     assert!(status.expect("a shell").success());
 }
 
-/// Its exit code, what it had still to print, and what it said at the end.
+/// Its exit code, the rest of its output, and its standard error.
 fn end(mut child: Child, mut stdout: impl BufRead + Send + 'static) -> (i32, String, String) {
     in_time("run ends", move || {
         let (mut rest, mut said) = (String::new(), String::new());
@@ -277,7 +277,8 @@ fn what_comes_through_to_a_slow_reader_is_what_was_written() {
 fn much_output_is_counted_exactly_in_bounded_memory() {
     let place = tempfile::tempdir().expect("a directory");
     let peak = place.path().join("peak");
-    // The command looks at its parent, which is the example, when nearly all has gone through that.
+    // The command checks the memory of its parent, the example, after nearly all output has gone
+    // through it.
     let shell = format!(
         "head -c 256M /dev/zero; grep VmHWM /proc/$PPID/status > '{}'",
         peak.display()
@@ -327,7 +328,7 @@ fn ctrl_c_lets_the_command_clean_up() {
     assert_eq!(next_line(&mut stdout), "up\n");
     interrupt(&child);
     let (code, rest, said) = end(child, stdout);
-    // TERM goes to the whole group, and some shells remark on the end of the sleep.
+    // TERM goes to the whole group, and some shells print a message about the end of the sleep.
     assert!(rest.ends_with("cleaned up\n"), "{rest}");
     assert_eq!(code, 7);
     assert!(said.contains("stopping the command"), "{said}");
@@ -364,7 +365,7 @@ fn a_reader_that_goes_away_ends_it() {
     let (code, _, said) = end(child, std::io::empty());
     assert_eq!(code, 143);
     assert!(
-        said.contains("stopped because nobody reads its output"),
+        said.contains("stopped because no process reads its output"),
         "{said}"
     );
     assert!(!is_alive(pid));
@@ -466,13 +467,14 @@ fn without_a_directory_it_runs_at_home() {
         reported
     };
     assert_eq!(at(Some(place.as_os_str())), place);
-    // A home that is no directory counts as none: then the password database, then the host's own.
+    // A home that is not a directory counts as none: then the password database, then the host's
+    // directory.
     let expected = home_in_database().unwrap_or_else(|| "/".into());
     assert_eq!(at(None), expected);
     assert_eq!(at(Some(place.join("gone").as_os_str())), expected);
 }
 
-/// The home directory of who runs this, if it is one.
+/// The home directory of the current user in the password database, if it is a directory.
 fn home_in_database() -> Option<PathBuf> {
     let user = fs::metadata("/proc/self")
         .expect("ourselves")

@@ -43,7 +43,7 @@ fn each_owner_sees_its_own() {
             other => panic!("{other:?}"),
         }
     }
-    // Another view of the same owner is the same.
+    // Another scope of the same owner sees the same.
     assert_eq!(ids(&scope(&manager, "red")), ids(&red));
     assert_eq!(ids(&scope(&manager, "green")), []);
     assert!(red.is_scope() && !manager.is_scope());
@@ -111,7 +111,7 @@ fn closing_a_scope_ends_its_owners_processes_only() {
     for process in [&in_blue, &nobodys] {
         assert!(process.status().expect("a status").is_running());
     }
-    // The closed view starts nothing, and shows what was.
+    // The closed scope starts nothing, and shows the ended processes.
     assert!(matches!(red.start(&Request::new(":")), Err(Error::Closed)));
     assert!(matches!(
         red.clone().start(&Request::new(":")),
@@ -119,7 +119,7 @@ fn closing_a_scope_ends_its_owners_processes_only() {
     ));
     assert_eq!(ids(&red).len(), 3);
     red.close().expect("a close");
-    // Everybody else goes on.
+    // Processes of other owners run on.
     for manager in [&manager, &blue, &also_red, &scope(&manager, "red")] {
         wait(&start(manager, "exit 0"));
     }
@@ -140,7 +140,7 @@ fn closing_the_manager_closes_its_scopes() {
     let manager = open();
     let red = scope(&manager, "red");
     let process = start(&red, FOREVER);
-    // A scope does not keep its manager from going.
+    // A scope does not keep its manager open.
     drop(manager);
     assert_eq!(process.status().expect("a status").ended_by, EndedBy::Close);
     assert!(matches!(red.start(&Request::new(":")), Err(Error::Closed)));

@@ -1,6 +1,8 @@
-//! Everything at once for a while, and afterwards the host is what it was before.
+//! Everything at once for a while. Afterwards the host has the same descriptors, threads, children and
+//! memory as before.
 //!
-//! `PROCMGR_SOAK_SECONDS` says for how long (1). One test, since it counts what belongs to the whole process.
+//! `PROCMGR_SOAK_SECONDS` is the duration (1). One test, because it counts resources of the whole
+//! program.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -11,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use procmgr::{Config, Error, Manager, Process, Request, Signal, Stream};
 
-/// Commands that end at once, late, never, loudly, badly, and that leave something behind.
+/// Commands that end at once, late or never, with much output, with an error, and that leave a process
+/// behind.
 const COMMANDS: &[&str] = &[
     ":",
     "exit 3",
@@ -29,7 +32,7 @@ const COMMANDS: &[&str] = &[
 
 const THREADS: u64 = 8;
 
-/// Random numbers, another sequence in each run and the same one for a seed.
+/// Random numbers, determined by the seed.
 struct Random(u64);
 
 impl Random {
@@ -56,7 +59,7 @@ fn held() -> Held {
     let processes = fs::read_dir("/proc").expect("there is a process table");
     let children = processes.flatten().filter(|entry| {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // Behind the name: the state and the parent.
+        // After the name: the state and the parent.
         let parent = stat
             .rsplit(')')
             .next()
@@ -130,7 +133,7 @@ fn act(manager: &Manager, processes: &Mutex<Vec<Process>>, random: &mut Random) 
             match manager.start(&request) {
                 Ok(process) => {
                     let mut processes = processes.lock().expect("no panic");
-                    // Old ones make room, and are ended by the manager or by their limit.
+                    // Old handles are dropped; their processes are ended by the manager or their limit.
                     if processes.len() >= 100 {
                         let at = random.below(processes.len());
                         processes.swap_remove(at);
@@ -195,22 +198,22 @@ fn the_host_is_as_it_was() {
     let seed = RandomState::new().build_hasher().finish();
     println!("seed {seed}");
 
-    // What is made once, and what the allocator takes for this many threads, is not what this is about.
+    // A warm-up: what is made once, and the allocator's memory for this many threads, do not count.
     let time = Duration::from_secs(seconds);
     soak(time / 3, seed);
     let (before, (resident, mappings)) = (held(), memory());
     soak(time - time / 3, seed.wrapping_add(1));
 
-    // A thread that was joined stays in the list for a moment.
-    let patience = Instant::now() + Duration::from_secs(10);
-    while held() != before && Instant::now() < patience {
+    // A thread that was joined is listed for a short time.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while held() != before && Instant::now() < deadline {
         thread::yield_now();
     }
     assert_eq!(held(), before, "seed {seed}");
     let (resident_after, mappings_after) = memory();
-    // glibc keeps the stacks of threads that have left, up to 40 MiB of them, which is some 600 stacks with a guard each and
-    // what was touched of them; how many depends on how many processes happened to live at once. A leak of a record, an
-    // output or a stack for each start of a minute is far more.
+    // glibc caches the stacks of exited threads, up to 40 MiB, which is some 600 stacks with a guard
+    // page each. Their number depends on how many processes have lived at once. A leak of a record, an
+    // output or a stack for each start of a minute would be far more.
     assert!(
         resident_after < resident + 16 * 1024,
         "seed {seed}: {resident} KiB before, {resident_after} after"

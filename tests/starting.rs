@@ -1,5 +1,5 @@
-//! Starting is the same with each start method: directory, environment, search of `PATH`, name, and what a start that
-//! fails says.
+//! Starting is the same with each start method: directory, environment, search of `PATH`, argv[0], and
+//! the errors of failed starts.
 
 #![allow(unsafe_code)]
 
@@ -29,7 +29,7 @@ fn in_every_way(test: impl Fn(Config) + Sync) {
         eprintln!("{name}:");
         let test = &test;
         thread::scope(|scope| {
-            // The mask is a thread's own.
+            // The mask belongs to the thread.
             scope.spawn(move || {
                 if blocked {
                     block_a_signal();
@@ -41,7 +41,8 @@ fn in_every_way(test: impl Fn(Config) + Sync) {
 }
 
 fn block_a_signal() {
-    // SAFETY: all zeroes is a valid set, which sigemptyset then makes an empty one; a null old set is not written.
+    // SAFETY: all zeroes is a valid set, which sigemptyset then makes an empty one; a null old set is
+    // not written.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -54,7 +55,7 @@ fn open(config: Config) -> Manager {
     Manager::open(config).expect("a manager")
 }
 
-/// Runs a request to its end, and gives its output.
+/// Runs a request to its end, and returns its output.
 fn output(manager: &Manager, request: &Request) -> String {
     let process = start_request(manager, request);
     assert_eq!(wait(&process).state, State::Exited(0), "{}", text(&process));
@@ -70,8 +71,8 @@ fn failure(manager: &Manager, request: &Request) -> (Step, i32) {
     }
 }
 
-/// A directory with what the tests need. Made by another program, because a file that we have open for writing while
-/// another thread forks cannot be executed.
+/// A directory with files for the tests. Made by another program, because a file that is open for
+/// writing in the child of another thread's fork cannot be executed.
 fn things(script: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let made = Command::new("sh")
@@ -83,7 +84,7 @@ fn things(script: &str) -> tempfile::TempDir {
     directory
 }
 
-/// Whether the manager's directory is one is found out by the start itself, and looked at after that has failed.
+/// The manager's directory is checked only after a start in it has failed.
 #[test]
 fn kernel_a_directory_that_comes_and_goes() {
     let things = things("");
@@ -106,7 +107,7 @@ fn kernel_a_directory_that_comes_and_goes() {
                 fs::remove_dir(&place).expect("it is empty");
             }
         }
-        // So does a search that begins there.
+        // So does a search that is relative to it.
         let searched = |manager: &Manager| {
             let request = Request::program("sh").variable("PATH", "../../../../bin");
             let request = request.argument("-c").argument("pwd -P");
@@ -114,7 +115,7 @@ fn kernel_a_directory_that_comes_and_goes() {
         };
         let other = open(config.directory(&place));
         assert_eq!(searched(&other), State::Exited(0));
-        // A directory that is given is used, or the start fails.
+        // The request's directory is used, or the start fails.
         let given = Request::new("pwd -P").directory(&place);
         let error = manager.start(&given).expect_err("it is gone");
         assert!(matches!(error, Error::Spawn { step, .. } if step == Step::Directory));
@@ -136,7 +137,7 @@ fn kernel_the_directory() {
         }
         let of_manager = output(&manager, &Request::new("pwd -P"));
         assert_eq!(of_manager, format!("{}\n", root.join("a").display()));
-        // One that is no directory is passed over.
+        // One that is not a directory is skipped.
         let elsewhere = open(config.directory(root.join("file")));
         let process = start_request(&elsewhere, &Request::new("pwd -P"));
         assert_ne!(wait(&process).directory(), root.join("file"));
@@ -144,7 +145,7 @@ fn kernel_the_directory() {
             text(&process),
             format!("{}\n", wait(&process).directory().display())
         );
-        // A relative one begins at the host's own.
+        // A relative one is relative to the host's.
         let request = Request::program("pwd").argument("-P").directory(".");
         let own = std::env::current_dir().expect("we have one");
         let own = own.canonicalize().expect("it is there");
@@ -208,7 +209,7 @@ fn the_search_of_path() {
     );
     let root = things.path().canonicalize().expect("it is there");
     let at = |entry: &str| root.join(entry).display().to_string();
-    // Whichever is found, it is called by the name that was asked for.
+    // Whichever is found, argv[0] is the requested name.
     let tool = |path: &str| {
         Request::program("tool")
             .arguments(["-c", "tr '\\0' '\\n' </proc/$$/cmdline | head -n 1"])
@@ -251,13 +252,13 @@ fn the_search_of_path() {
         assert_eq!(searched(&at("plain")), refused);
         assert_eq!(searched(&(at("plain") + ":" + &at("missing"))), refused);
 
-        // It is the new process's PATH and not the host's; without one there is a default.
+        // The new process's PATH counts, not the host's. Without one there is a default.
         let bare = Config::new().environment(Environment::new());
         let manager = open(bare);
         assert_eq!(output(&manager, &Request::program("true")), "");
         let request = Request::program("true").variable("PATH", at("other"));
         assert_eq!(failure(&manager, &request), not_found);
-        // A name with a slash is not searched for, and begins at the new directory.
+        // A name with a slash is not searched for, and is relative to the new directory.
         let request = Request::program("bin/tool").arguments(["-c", "echo here"]);
         assert_eq!(output(&manager, &request.directory(&root)), "here\n");
     });
@@ -330,7 +331,7 @@ fn kernel_what_a_failed_start_says() {
             Step::Directory,
             libc::ENOENT,
         ),
-        // More in all than the kernel takes, each as long as it may be.
+        // More in total than the kernel accepts, each of maximum length.
         (
             Request::program("/bin/true").arguments(std::iter::repeat_n(argument, 60)),
             Step::Execute,
@@ -345,7 +346,7 @@ fn kernel_what_a_failed_start_says() {
             assert_eq!(manager.list(None).expect("a list").total, 0);
         }
         assert_eq!(output(&manager, &Request::new("echo on")), "on\n");
-        // They name the offender.
+        // They name the cause.
         let error = manager.start(&cases[0].0).expect_err("no directory");
         assert!(
             error
@@ -383,7 +384,7 @@ fn a_shell_that_is_not_there() {
     });
 }
 
-/// Set in the copy of this program that gives root's rights up.
+/// Set in the copy of this program that drops root's rights.
 const WITHOUT_RIGHTS: &str = "PROCMGR_TEST_WITHOUT_RIGHTS";
 
 #[test]
@@ -408,7 +409,8 @@ fn kernel_without_permission() {
         return;
     };
     let root = Path::new(&directory);
-    // SAFETY: these take numbers, and setgroups no memory for no groups. Nobody, by convention.
+    // SAFETY: these take numbers, and setgroups reads no memory for zero groups. 65534 is the user
+    // `nobody` by convention.
     unsafe {
         if libc::getuid() == 0 {
             assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
@@ -420,7 +422,7 @@ fn kernel_without_permission() {
             fs::set_permissions(root.join("open/tool"), mode).expect("it is ours");
         }
     }
-    // What we are started in may be closed to nobody.
+    // That user may have no access to the working directory.
     std::env::set_current_dir("/").expect("there is a root");
     in_every_way(|config| {
         let manager = open(config.directory("/"));
@@ -440,7 +442,7 @@ fn kernel_without_permission() {
     });
 }
 
-/// Nothing but what was asked for: a start that was refused has not run anything.
+/// A start that was refused has not run anything.
 #[test]
 fn kernel_what_failed_has_not_run() {
     let things = things(":");

@@ -1,4 +1,5 @@
-//! Signals and stopping: TERM, the grace period, KILL, for all that a process is and left behind, and for nobody else.
+//! Signals and stopping: TERM, the grace period, KILL, for all members of a process and all that it
+//! left behind, and for no unrelated process.
 
 mod common;
 
@@ -10,15 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, carriers, eventually, is_alive, kernel_state, open, start, start_request,
+    FOREVER, TIMEOUT, carriers, eventually, is_alive, kernel_state, open, start, start_request,
     text, wait, wait_for_line, wait_for_value,
 };
 use procmgr::{EndedBy, Error, Request, Signal, State};
 
-/// A grace period that a test is not meant to sit out.
+/// A grace period that a test does not wait for.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A grace period that a test sits out.
+/// A grace period that a test waits for.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn killed_by(signal: i32) -> State {
@@ -70,14 +71,14 @@ fn kernel_a_process_may_clean_up_when_it_is_stopped() {
         (status.state, status.ended_by),
         (State::Exited(3), EndedBy::Stop)
     );
-    // Between them the shell may tell of the end of its sleep.
+    // In between, the shell may print a message about the end of its sleep.
     let text = text(&process);
     assert!(text.ends_with("cleaning\nclean\n"), "{text}");
 }
 
 /// The children ignore it too, because that is inherited.
 #[test]
-fn kernel_who_ignores_term_is_killed_after_the_grace_period() {
+fn kernel_a_process_that_ignores_term_is_killed_after_the_grace_period() {
     let manager = open();
     let process = start(
         &manager,
@@ -87,7 +88,7 @@ fn kernel_who_ignores_term_is_killed_after_the_grace_period() {
     let began = Instant::now();
     let stopped = process.stop(SHORT).expect("a stop");
     let took = began.elapsed();
-    assert!(took >= SHORT && took < PATIENCE, "{took:?}");
+    assert!(took >= SHORT && took < TIMEOUT, "{took:?}");
     assert_eq!(stopped.status.state, killed_by(9));
     assert_eq!(stopped.status.ended_by, EndedBy::Stop);
     assert_eq!(stopped.left, 0);
@@ -108,9 +109,9 @@ fn kernel_a_child_that_ignores_term_does_not_outlive_its_leader() {
     assert_eq!(carriers(process.id()), []);
 }
 
-/// Another session, another group, another parent, and nothing of the pipe.
+/// Another session, another group, another parent, and no descriptor of the pipe.
 #[test]
-fn kernel_stop_finds_who_left_the_session() {
+fn kernel_stop_finds_processes_that_left_the_session() {
     let manager = open();
     let process = start(
         &manager,
@@ -126,9 +127,10 @@ fn kernel_stop_finds_who_left_the_session() {
     assert_eq!(carriers(process.id()), []);
 }
 
-/// For a moment of its exec a process shows no environment, and so no cookie. This one does nothing but exec.
+/// During an exec a process shows no environment for a moment, and so no cookie. This one does nothing
+/// but exec.
 #[test]
-fn kernel_stop_finds_who_is_executing_a_program() {
+fn kernel_stop_finds_a_process_during_its_exec() {
     let manager = open();
     let directory = tempfile::tempdir().expect("a directory");
     let script = directory.path().join("again");
@@ -186,9 +188,9 @@ fn kernel_each_signal_reaches_the_whole_group() {
 }
 
 #[test]
-fn kernel_a_process_may_be_paused_and_go_on() {
+fn kernel_a_process_may_be_paused_and_resumed() {
     let manager = open();
-    // A shell would be in the midst of starting its child, and waits for that in another state when both are paused.
+    // Not a shell: it might be in a vfork, where it is in another state when both are paused.
     let process = start_request(&manager, &Request::program("/bin/sleep").argument("600"));
     for _ in 0..3 {
         process.signal(Signal::Stop).expect("it runs");
@@ -209,7 +211,7 @@ fn kernel_the_end_says_that_a_signal_asked_for_it() {
         assert_eq!(status.state, killed_by(signal.number()));
         assert_eq!(status.ended_by, EndedBy::Signal);
     }
-    // Asked to end, and did so in its own way.
+    // Asked to end, and has exited in its own way.
     let process = start(
         &manager,
         "trap 'exit 8' INT; echo ready; while :; do sleep 0.02; done",
@@ -246,13 +248,14 @@ fn kernel_nothing_can_be_signalled_when_nothing_is_left() {
             other => panic!("{signal}: {other:?}"),
         }
     }
-    // A stop wants an end, and there is one.
+    // A stop succeeds, because the process has ended.
     let stopped = process.stop(LONG).expect("a stop");
     assert_eq!((stopped.beyond_group, stopped.left), (0, 0));
     assert_eq!(stopped.status.ended_by, EndedBy::Nobody);
 }
 
-/// Signals against exits: sent or "not running", never another error, and never sent after the other was said.
+/// Signals against exits: sent or "not running", never another error, and never sent after "not
+/// running".
 #[test]
 fn signals_may_race_with_the_exit() {
     const CHILDREN: usize = 60;
@@ -264,7 +267,7 @@ fn signals_may_race_with_the_exit() {
             for _ in 0..3 {
                 scope.spawn(|| {
                     let mut over = false;
-                    // Twice: what was over once stays over.
+                    // Twice: what has ended once stays ended.
                     for _ in 0..2 {
                         loop {
                             match process.signal(signal) {
@@ -282,7 +285,7 @@ fn signals_may_race_with_the_exit() {
             (Signal::Kill, State::Signaled { signal: 9, .. }) => {
                 assert_eq!(status.ended_by, EndedBy::Signal);
             }
-            // It may have been asked while it was exiting.
+            // The signal may have come while it was exiting.
             (Signal::Kill, State::Exited(0)) => {}
             (Signal::Continue, State::Exited(0)) => assert_eq!(status.ended_by, EndedBy::Nobody),
             other => panic!("{other:?}"),
@@ -290,14 +293,14 @@ fn signals_may_race_with_the_exit() {
     }
 }
 
-/// A number that was given back to the kernel may be anybody's: here it goes to a process of the host's own.
+/// A pid that was reaped may be reused: here by a child of the host.
 #[test]
-fn kernel_no_stranger_is_signalled_by_an_old_number() {
+fn kernel_no_unrelated_process_is_signalled_by_a_reused_pid() {
     let manager = open();
     let process = start(&manager, "exit 0");
     wait(&process);
-    let Some(mut stranger) = start_with_pid(process.pid()) else {
-        // The test runner swallows what a test prints when it succeeds, but not this.
+    let Some(mut unrelated) = start_with_pid(process.pid()) else {
+        // The test runner hides what a successful test prints, but not this.
         let note = "note: no pid can be chosen here: signals to reused ones are NOT tested\n";
         let _ = std::io::stderr().write_all(note.as_bytes());
         return;
@@ -307,33 +310,33 @@ fn kernel_no_stranger_is_signalled_by_an_old_number() {
     process.stop(Duration::ZERO).expect("a stop");
     process.stop(SHORT).expect("a stop");
     manager.close().expect("a close");
-    let state = stranger.0.try_wait().expect("it is our child");
+    let state = unrelated.0.try_wait().expect("it is our child");
     assert_eq!(state, None);
 }
 
-/// A child of the host that is none of procmgr's; ended when dropped.
-struct Stranger(Child);
+/// A child of the host that procmgr has not started. Killed when dropped.
+struct UnrelatedProcess(Child);
 
-impl Drop for Stranger {
+impl Drop for UnrelatedProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Starts a leader of a group with this number, which must be free. `None` where the kernel cannot be asked to give it
-/// away next, or does not.
-fn start_with_pid(pid: u32) -> Option<Stranger> {
-    // Others may be faster.
+/// Starts a group leader with this pid, which must be free. `None` if the next pid cannot be chosen, or
+/// the kernel chooses another one.
+fn start_with_pid(pid: u32) -> Option<UnrelatedProcess> {
+    // Other processes may be faster.
     for _ in 0..200 {
         fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
         let child = Command::new("/bin/sleep")
             .arg("600")
             .process_group(0)
             .spawn();
-        let stranger = Stranger(child.expect("there is a sleep"));
-        if stranger.0.id() == pid {
-            return Some(stranger);
+        let unrelated = UnrelatedProcess(child.expect("there is a sleep"));
+        if unrelated.0.id() == pid {
+            return Some(unrelated);
         }
     }
     None

@@ -1,5 +1,5 @@
-//! A thread can be suspended in the midst of a call: by a handler that does not return, by a debugger. It holds up no other
-//! caller, and neither does a tracer of the leader.
+//! A thread can be suspended during a call: by a signal handler that does not return, by a debugger. It
+//! delays no other caller, and neither does a tracer of the leader.
 
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    FOREVER, PATIENCE, Signs, asleep, eventually, in_time, open, start, start_request, text,
+    FOREVER, Signs, TIMEOUT, asleep, eventually, in_time, open, start, start_request, text,
     thread_path, wait,
 };
 use procmgr::{
@@ -20,7 +20,7 @@ use procmgr::{
     Stream,
 };
 
-/// More than a pipe holds: a command that prints it goes on only if it is read.
+/// More than a pipe holds: a command that prints it continues only if it is read.
 const MUCH: &str = "head -c 200000 /dev/zero";
 
 fn thread_id() -> i32 {
@@ -32,12 +32,12 @@ fn stop(process: &Process) {
     process.stop(Duration::ZERO).expect("a stop");
 }
 
-/// A process that traces the leader, and takes its time to see that it has exited.
+/// A process that traces the leader and collects its exit late.
 struct Tracer(libc::pid_t);
 
 impl Tracer {
     fn of(pid: u32) -> Option<Self> {
-        let (ready, tell) = std::io::pipe().expect("a pipe");
+        let (ready, notify) = std::io::pipe().expect("a pipe");
         // SAFETY: the copy only makes system calls, all of them async-signal-safe, until it is killed.
         let tracer = unsafe {
             match libc::fork() {
@@ -46,7 +46,7 @@ impl Tracer {
                     if libc::ptrace(libc::PTRACE_SEIZE, pid as libc::pid_t, none, none) != 0 {
                         libc::_exit(1);
                     }
-                    libc::write(tell.as_raw_fd(), [0u8].as_ptr().cast(), 1);
+                    libc::write(notify.as_raw_fd(), [0u8].as_ptr().cast(), 1);
                     loop {
                         libc::pause();
                     }
@@ -55,7 +55,7 @@ impl Tracer {
             }
         };
         assert!(tracer > 0);
-        drop(tell);
+        drop(notify);
         let traces = std::io::Read::read(&mut &ready, &mut [0]).expect("a pipe") == 1;
         let tracer = Tracer(tracer);
         traces.then_some(tracer)
@@ -64,7 +64,7 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // SAFETY: it is our child and not reaped, so the number is its own; no status is wanted.
+        // SAFETY: it is our child and not reaped, so the pid is its own; no status is written.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -72,7 +72,7 @@ impl Drop for Tracer {
     }
 }
 
-/// Until the tracer has seen the exit, the pidfd is readable and the leader cannot be reaped.
+/// Until the tracer has collected the exit, the pidfd is readable and the leader cannot be reaped.
 #[test]
 fn a_traced_leader_makes_no_caller_wait_past_its_timeout() {
     let manager = open();
@@ -84,18 +84,18 @@ fn a_traced_leader_makes_no_caller_wait_past_its_timeout() {
     thread::scope(|scope| {
         // Dropped before the waiter is joined, also by a panic.
         let tracer = tracer;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let waiter = scope.spawn({
             let process = &process;
             move || {
-                tell.send(thread_path()).expect("it is awaited");
+                sender.send(thread_path()).expect("it is awaited");
                 process
                     .wait_timeout(Duration::from_secs(2))
                     .expect("a wait")
             }
         });
-        asleep(&told.recv().expect("it is sent"));
-        // SAFETY: its leader is not reaped, so the number is its own.
+        asleep(&receiver.recv().expect("it is sent"));
+        // SAFETY: its leader is not reaped, so the pid is its own.
         unsafe { libc::kill(process.pid() as libc::pid_t, libc::SIGKILL) };
         eventually("it has come back", || waiter.is_finished());
         let ended = waiter.join().expect("the thread did not panic");
@@ -116,16 +116,17 @@ static IS_SUSPENDED: AtomicBool = AtomicBool::new(false);
 extern "C" fn suspend(_signal: libc::c_int) {
     IS_SUSPENDED.store(true, Ordering::SeqCst);
     let mut byte = 0u8;
-    // SAFETY: read may be called in a handler, and the byte is writable. Nothing in the test reads errno here.
+    // SAFETY: read may be called in a handler, and the byte is writable. Nothing in the test reads
+    // errno here.
     unsafe { libc::read(GATE.load(Ordering::SeqCst), (&raw mut byte).cast(), 1) };
 }
 
-/// Lets `meanwhile` run while a caller that waits for the end is suspended in that.
+/// Runs `meanwhile` while a caller is suspended in a wait for the end.
 fn while_a_waiter_is_suspended(process: &Process, meanwhile: impl FnOnce()) -> Status {
     while_suspended(|| wait(process), meanwhile)
 }
 
-/// Lets `meanwhile` run while a caller is suspended in a call in which it sleeps.
+/// Runs `meanwhile` while a caller is suspended in a call in which it sleeps.
 fn while_suspended<T: Send>(call: impl FnOnce() -> T + Send, meanwhile: impl FnOnce()) -> T {
     let (gate, opener) = std::io::pipe().expect("a pipe");
     GATE.store(gate.as_raw_fd(), Ordering::SeqCst);
@@ -133,13 +134,13 @@ fn while_suspended<T: Send>(call: impl FnOnce() -> T + Send, meanwhile: impl FnO
     thread::scope(|scope| {
         // Dropped before the waiter is joined, also by a panic: that lets the handler return.
         let opener = opener;
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let waiter = scope.spawn(move || {
             let own = (thread_id(), thread_path());
-            tell.send(own).expect("it is awaited");
+            sender.send(own).expect("it is awaited");
             call()
         });
-        let (thread, path) = told.recv().expect("it is sent");
+        let (thread, path) = receiver.recv().expect("it is sent");
         asleep(&path);
         // SAFETY: tgkill takes numbers and touches no memory.
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, libc::SIGUSR2) };
@@ -150,10 +151,11 @@ fn while_suspended<T: Send>(call: impl FnOnce() -> T + Send, meanwhile: impl FnO
     })
 }
 
-/// Others end the process, follow it, subscribe, or only ask, while a caller that waits for the end is suspended.
+/// Other callers end the process, follow it, subscribe or query it while a caller that waits for the
+/// end is suspended.
 #[test]
-fn a_suspended_waiter_holds_up_no_other_caller() {
-    // SAFETY: the handler has the type that signal asks for, and does only what one may.
+fn a_suspended_waiter_delays_no_other_caller() {
+    // SAFETY: the handler has the right type, and calls only async-signal-safe functions.
     unsafe { libc::signal(libc::SIGUSR2, suspend as *const () as libc::sighandler_t) };
     let manager = open();
     let go_on = |rest: &str| {
@@ -177,8 +179,8 @@ fn a_suspended_waiter_holds_up_no_other_caller() {
     while_a_waiter_is_suspended(&process, || {
         signs.give("go");
         let mut buffer = [0; 16];
-        let (options, patience) = (ReadOptions::default(), Some(PATIENCE));
-        let chunk = process.read(Stream::Stdout, 0, &mut buffer, patience, options);
+        let (options, timeout) = (ReadOptions::default(), Some(TIMEOUT));
+        let chunk = process.read(Stream::Stdout, 0, &mut buffer, timeout, options);
         assert_eq!(chunk.expect("a read").length, 5);
         // Bytes that no caller follows are read too.
         signs.give("more");
@@ -186,7 +188,7 @@ fn a_suspended_waiter_holds_up_no_other_caller() {
         stop(&process);
     });
 
-    // Other callers that only ask.
+    // Other callers query the status.
     let (signs, process) = go_on("echo line");
     while_a_waiter_is_suspended(&process, || {
         signs.give("go");
@@ -216,8 +218,8 @@ fn a_suspended_waiter_holds_up_no_other_caller() {
     while_a_waiter_is_suspended(&process, || {
         signs.give("go");
         eventually("nothing is left to be signalled", || {
-            let told = process.signal(Signal::User1);
-            matches!(told, Err(Error::NotRunning { .. }))
+            let sent = process.signal(Signal::User1);
+            matches!(sent, Err(Error::NotRunning { .. }))
         });
     });
 
@@ -230,8 +232,8 @@ fn a_suspended_waiter_holds_up_no_other_caller() {
             let events = before.unwrap_or_else(subscribe);
             signs.give("go");
             let ended = Some(Event::Ended(process.id()));
-            eventually("its end is told", || {
-                events.next(Some(PATIENCE)).expect("it is open") == ended
+            eventually("its end is reported", || {
+                events.next(Some(TIMEOUT)).expect("it is open") == ended
             });
         });
     }
@@ -239,7 +241,7 @@ fn a_suspended_waiter_holds_up_no_other_caller() {
     // Bytes that come while the caller is suspended are read.
     let (signs, process) = go_on(&format!("{MUCH}; {FOREVER}"));
     let (mut buffer, options) = ([0; 16], ReadOptions::default());
-    let read = || process.read(Stream::Stdout, 0, &mut buffer, Some(PATIENCE), options);
+    let read = || process.read(Stream::Stdout, 0, &mut buffer, Some(TIMEOUT), options);
     let chunk = while_suspended(read, || {
         signs.give("go");
         let bytes = || process.status().expect("a status").output_bytes;

@@ -1,4 +1,5 @@
-//! Waiting for the end: any number of waiters, all woken by it, and a timeout that ends nothing but the waiting.
+//! Waiting for the end: any number of waiters, all woken by it, and a timeout that ends only the
+//! waiting.
 
 mod common;
 
@@ -7,15 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, eventually, in_time, is_alive, open, start, start_request, text, wait,
+    FOREVER, TIMEOUT, eventually, in_time, is_alive, open, start, start_request, text, wait,
     wait_for_line,
 };
 use procmgr::{EndedBy, Event, Request, Signal, State};
 
-/// A process can be found as soon as it is in the table, before anybody attends it. Who waits for it then must not be told
-/// of its end without its output.
+/// A process can be found as soon as it is in the table, before its tasks are started. A caller that
+/// waits for it then must not see its end without its output.
 #[test]
-fn who_waits_from_the_first_moment_misses_nothing() {
+fn a_waiter_from_the_start_misses_nothing() {
     const STARTS: usize = 400;
     let manager = open();
     let events = manager.events().expect("a subscription");
@@ -28,7 +29,7 @@ fn who_waits_from_the_first_moment_misses_nothing() {
         });
         let mut started = 0;
         while started < STARTS {
-            let event = events.next(Some(PATIENCE)).expect("the manager is open");
+            let event = events.next(Some(TIMEOUT)).expect("the manager is open");
             if let Some(Event::Started(id)) = event {
                 started += 1;
                 let process = manager.get(id).expect("it was started");
@@ -57,10 +58,10 @@ fn kernel_a_timeout_ends_the_waiting_only() {
     assert!(is_alive(process.pid()));
 }
 
-/// Who waits may do the reaper's work. If he gives up before the exit, the library's own thread must see it: the output does not
-/// end with the leader here, so that nothing else wakes it.
+/// A waiter may publish the end. If all waiters time out before the exit, the reaper must see it. The
+/// output does not end with the leader here, so nothing else wakes the library.
 #[test]
-fn kernel_the_end_is_seen_after_all_who_waited_have_given_up() {
+fn kernel_the_end_is_seen_after_all_waiters_have_timed_out() {
     let manager = open();
     for _ in 0..20 {
         let process = start(&manager, &format!("{FOREVER} & exec sleep 0.05"));
@@ -110,7 +111,7 @@ fn kernel_all_waiters_are_woken_by_one_end() {
     });
 }
 
-/// Waits that begin or time out at about the moment of the end: none misses it, none invents it.
+/// Waits that begin or time out at about the time of the end: none misses it, none reports it early.
 #[test]
 fn a_waiter_may_come_exactly_at_the_end() {
     const CHILDREN: u64 = 300;
@@ -137,7 +138,7 @@ fn a_waiter_may_come_exactly_at_the_end() {
 }
 
 #[test]
-fn kernel_a_handle_waits_after_the_manager_is_gone() {
+fn kernel_a_handle_waits_after_the_manager_was_dropped() {
     let manager = open();
     let (ended, running) = (start(&manager, "exit 4"), start(&manager, FOREVER));
     wait(&ended);
@@ -151,11 +152,11 @@ fn kernel_a_handle_waits_after_the_manager_is_gone() {
     assert_eq!(wait_now(&running).ended_by, EndedBy::Close);
 }
 
-/// A process that is paused has not ended, and can be ended as any other.
+/// A paused process has not ended, and can be ended like any other.
 #[test]
 fn kernel_a_paused_process_has_not_ended() {
     let manager = open();
-    // A shell would be in the midst of starting its child, and waits for that in another state when both are paused.
+    // Not a shell: it might be in a vfork, where it is in another state when both are paused.
     let process = start_request(&manager, &Request::program("/bin/sleep").argument("600"));
     process.signal(Signal::Stop).expect("it runs");
     common::eventually("it is paused", || {
@@ -166,12 +167,12 @@ fn kernel_a_paused_process_has_not_ended() {
         .expect("a wait");
     assert!(waited.is_none());
     let began = Instant::now();
-    let status = process.stop(PATIENCE).expect("a stop").status;
-    // By TERM: it was let go on to see it.
+    let status = process.stop(TIMEOUT).expect("a stop").status;
+    // By TERM: CONT was sent so that it handles the signal.
     let by_term = State::Signaled {
         signal: 15,
         core_dumped: false,
     };
     assert_eq!((status.state, status.ended_by), (by_term, EndedBy::Stop));
-    assert!(began.elapsed() < PATIENCE / 2);
+    assert!(began.elapsed() < TIMEOUT / 2);
 }

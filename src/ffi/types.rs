@@ -63,13 +63,14 @@ pub const MGR_BY_CANCEL: i32 = 4;
 /// Ended by: mgr_close or mgr_release.
 pub const MGR_BY_CLOSE: i32 = 5;
 
-/// Start method: a clone that shares the host's memory until the program is executed. It never forks, and the process inherits
-/// no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal, and no controlling terminal.
+/// Start method: a clone that shares the host's memory until the program is executed. It never forks,
+/// and the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
+/// and no controlling terminal.
 pub const MGR_START_AUTOMATIC: i32 = 0;
 /// Start method of earlier versions: answered with MGR_ERR_UNSUPPORTED.
 pub const MGR_START_POSIX_SPAWN: i32 = 1;
-/// Start method: Rust's standard library as it is. The process inherits what the host leaves it: blocked and ignored signals, the
-/// controlling terminal, descriptors without close-on-exec.
+/// Start method: Rust's standard library as it is. The process inherits what the host leaves it:
+/// blocked and ignored signals, the controlling terminal, descriptors without close-on-exec.
 pub const MGR_START_STD: i32 = 2;
 
 /// The usual grace period of mgr_stop between TERM and KILL, in milliseconds.

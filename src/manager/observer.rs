@@ -1,7 +1,7 @@
 //! The manager's side of what its processes report.
 //!
-//! Owns nothing: a process outlives its manager, so the observer has a weak reference and does nothing once the manager
-//! is gone. Promises: each report is sent to the subscribers.
+//! Owns nothing: a process outlives its manager, so the observer has a weak reference and does nothing
+//! once the manager is gone. Promises: each report is sent to the subscribers.
 //!
 //! Lock order: called without a lock. Takes those of the timer, the subscribers and the table one after
 //! the other, each released before the next.

@@ -63,7 +63,8 @@ impl<'a> StartReservation<'a> {
         self.slot.take()
     }
 
-    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or the process.
+    /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or
+    /// the process.
     pub(super) fn publish(mut self, process: &Arc<ProcessInner>) {
         self.published = true;
         let mut table = self.scope.inner.table.lock();

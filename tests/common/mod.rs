@@ -1,6 +1,6 @@
-//! For tests of processes: starting them, waiting for what they do, looking at them as the kernel sees them.
+//! For tests of processes: starting them, waiting for what they do, and their state in the kernel.
 //!
-//! Everything here that waits waits for an event or a condition, and fails after [`PATIENCE`].
+//! Every wait here is for an event or a condition, and fails after [`TIMEOUT`].
 
 // Each test binary uses some of this.
 #![allow(dead_code)]
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use procmgr::{Config, Id, Manager, Process, ReadOptions, ReadState, Request, Status, Stream};
 
-/// How long something may take that takes no time, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long something quick may take on a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longer than any test: for commands that would never end by themselves.
 pub(crate) const FOREVER: &str = "sleep 600";
@@ -33,7 +33,7 @@ pub(crate) fn start_request(manager: &Manager, request: &Request) -> Process {
 
 /// Waits for the end.
 pub(crate) fn wait(process: &Process) -> Status {
-    let status = process.wait_timeout(PATIENCE).expect("a wait");
+    let status = process.wait_timeout(TIMEOUT).expect("a wait");
     status.unwrap_or_else(|| panic!("still running: {:?}", process.status()))
 }
 
@@ -42,14 +42,14 @@ pub(crate) fn text(process: &Process) -> String {
     process.output(Stream::Stdout).expect("a snapshot").text
 }
 
-/// Waits until the output has this line, newline included. Gives all that was read until then.
+/// Waits until the output has this line, newline included. Returns the lines that were read until then.
 pub(crate) fn wait_for_line(process: &Process, line: &str) -> String {
     let mut found = read_lines_until(process, |other| other == line);
     found.push(line.to_owned());
     found.join("\n")
 }
 
-/// Waits until the output has a line `WORD VALUE`, and gives the value.
+/// Waits until the output has a line `WORD VALUE`, and returns the value.
 pub(crate) fn wait_for_value<T: std::str::FromStr>(process: &Process, word: &str) -> T {
     let mut value = None;
     read_lines_until(process, |line| {
@@ -61,13 +61,14 @@ pub(crate) fn wait_for_value<T: std::str::FromStr>(process: &Process, word: &str
     value.expect("the loop ended with a value")
 }
 
-/// Reads from the beginning, whatever the process does, to the first line that `is_last`, and gives those before it.
+/// Reads from the beginning, whatever the process does, to the first line that `is_last`, and returns
+/// those before it.
 fn read_lines_until(process: &Process, mut is_last: impl FnMut(&str) -> bool) -> Vec<String> {
     let began = Instant::now();
     let (mut bytes, mut cursor, mut buffer) = (Vec::new(), 0, vec![0; 64 << 10]);
     let mut lines = Vec::new();
     loop {
-        let left = PATIENCE.saturating_sub(began.elapsed());
+        let left = TIMEOUT.saturating_sub(began.elapsed());
         let options = ReadOptions::default();
         let chunk = process
             .read(Stream::Stdout, cursor, &mut buffer, Some(left), options)
@@ -96,7 +97,7 @@ fn read_lines_until(process: &Process, mut is_last: impl FnMut(&str) -> bool) ->
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "it never came: {what}");
+        assert!(began.elapsed() < TIMEOUT, "it never came: {what}");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -111,7 +112,8 @@ pub(crate) fn in_time<T: Send + 'static>(
     worker.join().expect("the thread did not panic")
 }
 
-/// The kernel's letter for the state of a process (`R`, `S`, `T` stopped, `Z` zombie, …); `None` if there is none.
+/// The kernel's letter for the state of a process (`R`, `S`, `T` stopped, `Z` zombie, …); `None` if
+/// there is none.
 pub(crate) fn kernel_state(pid: u32) -> Option<char> {
     stat_fields(pid)?.first()?.chars().next()
 }
@@ -121,7 +123,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     kernel_state(pid).is_some_and(|state| !"ZX".contains(state))
 }
 
-/// The zombies among the children of this test program, whoever made them.
+/// The zombies among the children of this test program.
 pub(crate) fn zombies() -> Vec<u32> {
     let ours = std::process::id().to_string();
     let is_ours = |pid: &u32| {
@@ -130,7 +132,8 @@ pub(crate) fn zombies() -> Vec<u32> {
     all_pids().filter(is_ours).collect()
 }
 
-/// The processes, zombies left out, that carry the cookie of this one: those that are it, or that it left behind.
+/// The processes, without zombies, that carry the cookie of this one: its members and those that it
+/// left behind.
 pub(crate) fn carriers(id: Id) -> Vec<u32> {
     let cookie = format!("{}={id}", procmgr::ID_VARIABLE).into_bytes();
     let carries = |pid: &u32| {
@@ -148,15 +151,15 @@ fn all_pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// What follows the name in the kernel's line about a process: state, parent, group, session, …
+/// The fields after the name in the stat file of a process: state, parent, group, session, …
 fn stat_fields(pid: u32) -> Option<Vec<String>> {
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may have any of them in it.
+    // The name is in parentheses and may contain parentheses.
     let (_, fields) = line.rsplit_once(") ")?;
     Some(fields.split_whitespace().map(String::from).collect())
 }
 
-/// Files by which a test and a command tell each other how far they are, without asking the library.
+/// Files by which a test and a command synchronize, without the library.
 pub(crate) struct Signs(tempfile::TempDir);
 
 impl Signs {
@@ -176,7 +179,7 @@ impl Signs {
         )
     }
 
-    /// A command that gives one.
+    /// A command that makes a sign.
     pub(crate) fn given(&self, name: &str) -> String {
         format!(": > {}", self.path(name).display())
     }
@@ -195,7 +198,7 @@ pub(crate) fn thread_path() -> PathBuf {
     Path::new("/proc").join(fs::read_link("/proc/thread-self").expect("a thread"))
 }
 
-/// Waits until the thread sleeps, which it does in one place only.
+/// Waits until the thread sleeps. It must have only one place where it sleeps.
 pub(crate) fn asleep(thread: &Path) {
     eventually("the thread sleeps", || {
         let stat = fs::read_to_string(thread.join("stat")).expect("the thread lives");
@@ -203,18 +206,19 @@ pub(crate) fn asleep(thread: &Path) {
     });
 }
 
-/// Lets `meanwhile` run once another thread is asleep in `call`, in which it sleeps in one place only.
+/// Runs `meanwhile` once another thread sleeps in `call`, which must have only one place where it
+/// sleeps.
 pub(crate) fn while_asleep<T: Send>(
     call: impl FnOnce() -> T + Send,
     meanwhile: impl FnOnce(),
 ) -> T {
     thread::scope(|scope| {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let caller = scope.spawn(move || {
-            tell.send(thread_path()).expect("it is awaited");
+            sender.send(thread_path()).expect("it is awaited");
             call()
         });
-        asleep(&told.recv().expect("it is sent"));
+        asleep(&receiver.recv().expect("it is sent"));
         meanwhile();
         caller.join().expect("the thread did not panic")
     })

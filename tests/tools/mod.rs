@@ -1,7 +1,9 @@
-//! For tests that need a tool from outside: finding it, finding the libraries that cargo built, running a program.
+//! For tests that need an external tool: finding it, finding the libraries that cargo built, running a
+//! program.
 //!
-//! A tool that is missing is said plainly, and the test goes on without it. With `PROCMGR_TEST_ALL=1` that is a failure, and
-//! what is run is run again under the instruments that make it many times slower: [`instrument`].
+//! A missing tool is reported and the test continues without it. With `PROCMGR_TEST_ALL=1` a missing
+//! tool is a failure, and the programs are run again under instruments that make them many times
+//! slower: [`instrument`].
 
 #![allow(dead_code)]
 
@@ -14,9 +16,9 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a program may run, unless a test says otherwise.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Where the tool is, or `None` after saying that it is missing.
+/// The path of the tool, or `None` after reporting that it is missing.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
@@ -28,24 +30,24 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Like [`tool`] for one that runs again, and slowly, what was run without it: valgrind, a sanitizer, a race detector. `None`
-/// without a word unless `PROCMGR_TEST_ALL=1` asks for these.
+/// Like [`tool`] for one that runs the same programs again, and slowly: valgrind, a sanitizer, a race
+/// detector. `None` without a report unless `PROCMGR_TEST_ALL=1`.
 pub(crate) fn instrument(name: &str) -> Option<PathBuf> {
     tests_all().then(|| tool(name)).flatten()
 }
 
-/// Whether nothing may be left out.
+/// Whether every test must run.
 pub(crate) fn tests_all() -> bool {
     std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1")
 }
 
-/// Says plainly what is not tested, and why. A failure if everything was asked for.
+/// Reports what is not tested, and why. A failure if every test must run.
 pub(crate) fn not_tested(what: &str) {
     assert!(
         !tests_all(),
         "{what} NOT tested, and PROCMGR_TEST_ALL asks for it"
     );
-    // The test runner swallows what a test prints when it succeeds, but not this.
+    // The test runner hides what a successful test prints, but not this.
     let _ = writeln!(std::io::stderr(), "note: {what} NOT tested");
 }
 
@@ -54,7 +56,7 @@ fn is_executable(file: &Path) -> bool {
         .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
-/// Where `libprocmgr.so` and `libprocmgr.a` of this build are.
+/// The directory of `libprocmgr.so` and `libprocmgr.a` of this build.
 pub(crate) fn library_dir() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows where it is");
     let directory = test.parent().expect("it is in a directory").to_owned();
@@ -75,7 +77,7 @@ pub(crate) fn root() -> &'static Path {
 /// Runs a program to its end, which must be a success. Fails with everything that it printed.
 pub(crate) fn run(command: Command) -> Output {
     let shown = format!("{command:?}");
-    let output = run_to_end(command, PATIENCE);
+    let output = run_to_end(command, TIMEOUT);
     assert!(
         output.status.success(),
         "{}",
@@ -84,11 +86,12 @@ pub(crate) fn run(command: Command) -> Output {
     output
 }
 
-/// Runs a program to its end, whatever that is. One that takes longer than the limit is killed, with all of its process
-/// group, and fails the test with everything that it printed.
+/// Runs a program to its end. One that takes longer than the limit is killed with its process group,
+/// and fails the test with everything that it printed.
 pub(crate) fn run_to_end(mut command: Command, limit: Duration) -> Output {
     let shown = format!("{command:?}");
-    // Files and no pipes, so that nobody has to read, and nobody who keeps them open can hold us up.
+    // Files and no pipes: no thread has to read them, and a process that keeps them open delays
+    // nothing.
     let mut stdout = tempfile::tempfile().expect("a temporary file");
     let mut stderr = tempfile::tempfile().expect("a temporary file");
     let mut child = command

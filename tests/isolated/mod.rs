@@ -1,5 +1,5 @@
-//! For tests that do to their own program, or to its view of the system, what nobody else in it could bear: they run in a
-//! copy of the test program.
+//! For tests that change their whole program, or its view of the system, and so would break other tests
+//! in it. Each runs in a copy of the test program.
 
 // Each test binary uses some of this.
 #![allow(dead_code)]
@@ -10,25 +10,26 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 use std::ptr;
 
-use super::tools::{PATIENCE, not_tested, run_to_end};
+use super::tools::{TIMEOUT, not_tested, run_to_end};
 
-/// Tells a copy that it is one, and of which test.
+/// The variable that tells a copy of the program which test it runs.
 const COPY: &str = "PROCMGR_TEST_COPY_OF";
 
-/// What a copy has for itself.
+/// What a copy does not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Its own limits, directory, user and children.
     Here,
     /// Also its own mounts.
     OwnMounts,
-    /// Also its own process numbers. Its process table is still the one of outside.
+    /// Also its own pid namespace. Its `/proc` still shows the outer one.
     OwnPids,
-    /// Also its own process table.
+    /// Also its own `/proc`.
     OwnTable,
 }
 
-/// Runs `work` in a copy of this program that runs this test only. Where there can be no such place, says so.
+/// Runs `work` in a copy of this program that runs this test only. Reports a skip if such a place
+/// cannot be made.
 pub(crate) fn in_a_copy(place: Place, test: &str, work: impl FnOnce()) {
     if std::env::var_os(COPY).is_some_and(|copy| copy == test) {
         put_back_faults();
@@ -39,7 +40,7 @@ pub(crate) fn in_a_copy(place: Place, test: &str, work: impl FnOnce()) {
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(COPY, test)
-        // One heap, with room for all that is small: only what is big, or a stack, asks the kernel for memory.
+        // One heap with room for all small allocations: only large ones and stacks are mapped.
         .env("MALLOC_ARENA_MAX", "1")
         .env("MALLOC_TOP_PAD_", (16 << 20).to_string());
     for variable in [
@@ -50,20 +51,21 @@ pub(crate) fn in_a_copy(place: Place, test: &str, work: impl FnOnce()) {
         command.env_remove(variable);
     }
     // SAFETY: the function only makes system calls, all of them async-signal-safe, and allocates nothing.
-    unsafe { command.pre_exec(be_plain) };
+    unsafe { command.pre_exec(reset_inherited_state) };
     if place != Place::Here {
         if let Err(error) = has_place(place) {
             return not_tested(&format!(
                 "{test}: there can be no {place:?} here ({error}), so that it is"
             ));
         }
-        // SAFETY: the function only makes system calls, all of them async-signal-safe, and allocates nothing.
+        // SAFETY: the function only makes system calls, all of them async-signal-safe, and allocates
+        // nothing.
         unsafe { command.pre_exec(move || take_place(place)) };
     }
-    let output = run_to_end(command, PATIENCE);
+    let output = run_to_end(command, TIMEOUT);
     let said = String::from_utf8_lossy(&output.stderr);
     for note in said.lines().filter(|line| line.starts_with("note: ")) {
-        // The test runner swallows what a test prints when it succeeds, but not this.
+        // The test runner hides what a successful test prints, but not this.
         let _ = writeln!(io::stderr(), "{note}");
     }
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -78,11 +80,12 @@ pub(crate) fn in_a_copy(place: Place, test: &str, work: impl FnOnce()) {
 /// The signals of bad memory accesses.
 const FAULTS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
-/// Where these signals are not at their default, the standard library installs no handlers for them, as in a host that is
-/// no Rust program. With these it asks for more memory at the start of each thread, and ends the program if there is none.
+/// If these signals are not at their default action, the standard library installs no handlers for
+/// them, as in a host that is not a Rust program. With handlers it maps memory at the start of each
+/// thread, and aborts if that fails.
 ///
-/// Nor does a copy get anything that who runs the tests has forgotten to close: there shall be nothing to clean.
-fn be_plain() -> io::Result<()> {
+/// A copy does not inherit descriptors that the caller of the tests has left open either.
+fn reset_inherited_state() -> io::Result<()> {
     // SAFETY: takes numbers.
     unsafe {
         libc::syscall(
@@ -106,7 +109,7 @@ fn put_back_faults() {
     }
 }
 
-/// Whether a place of this kind can be had.
+/// Whether a place of this kind can be made.
 fn has_place(place: Place) -> io::Result<()> {
     let mut trial = Command::new("/bin/true");
     // SAFETY: the function only makes system calls, all of them async-signal-safe, and allocates nothing.
@@ -118,7 +121,7 @@ fn has_place(place: Place) -> io::Result<()> {
     }
 }
 
-/// Called in a child before it executes: goes on in the place only.
+/// Called in a child before its exec: moves it into the place.
 fn take_place(place: Place) -> io::Result<()> {
     let namespaces = match place {
         Place::Here => return Ok(()),
@@ -133,33 +136,35 @@ fn take_place(place: Place) -> io::Result<()> {
         check(libc::mount(none, c"/".as_ptr(), none, flags, none.cast()))?;
     }
     if place != Place::OwnMounts {
-        // The first process of the new numbers, which everybody's orphans come to, is not the one that runs the test.
-        go_on_in_a_child(false)?;
+        // The first process of the pid namespace adopts all orphans, so the test runs in another one.
+        continue_in_child(false)?;
         if place == Place::OwnTable {
             mount(c"proc", c"/proc", c"proc", c"")?;
         }
-        go_on_in_a_child(true)?;
+        continue_in_child(true)?;
     }
     Ok(())
 }
 
-/// Goes on in a child, which ends with this process. This process waits for it, and ends as it does; on the way it reaps
-/// everybody if `all`.
-fn go_on_in_a_child(all: bool) -> io::Result<()> {
-    // SAFETY: only system calls follow; the child of a fork may make them, and the pointers are to valid memory.
+/// Continues in a child, which ends with this process. This process waits for the child and ends as it
+/// does. If `all`, it reaps every other child meanwhile.
+fn continue_in_child(all: bool) -> io::Result<()> {
+    // SAFETY: only system calls follow; the child of a fork may make them, and the pointers are to
+    // valid memory.
     unsafe {
         let child = check(libc::fork())?;
         if child == 0 {
-            // Where numbers end with their first process, this is not needed; elsewhere it is.
+            // Only needed without a pid namespace, which ends with its first process.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
             return Ok(());
         }
-        // Through one of them somebody waits until we have executed, and through another one for the end of our output.
+        // Close the inherited descriptors: the parent waits on one for the exec, and on another for the
+        // end of the output.
         libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0);
-        let whom = if all { -1 } else { child };
+        let target = if all { -1 } else { child };
         let mut status = 0;
         loop {
-            let ended = libc::waitpid(whom, &mut status, 0);
+            let ended = libc::waitpid(target, &mut status, 0);
             if ended == child {
                 break;
             }
@@ -209,15 +214,15 @@ pub(crate) fn mount_over(source: &CStr, target: &CStr) -> io::Result<()> {
     .map(drop)
 }
 
-/// Takes away what is mounted there, also while somebody is in it.
+/// Unmounts lazily, also while a process uses the mount.
 pub(crate) fn unmount(target: &CStr) -> io::Result<()> {
     // SAFETY: the text ends with a NUL.
     check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
 }
 
-/// Becomes a user whom nobody else is, so that what is counted for this user is ours; with no rights, no home and no name.
-/// False, after saying so, if that is not allowed.
-pub(crate) fn become_somebody() -> bool {
+/// Changes to a user that no other process has, so that all resources counted for this user are ours;
+/// without rights, home and name. Returns false and reports a skip if that is not allowed.
+pub(crate) fn become_another_user() -> bool {
     let user = 100_000 + std::process::id();
     // SAFETY: these take numbers, and setgroups no memory for no groups.
     let changed = unsafe {
@@ -226,7 +231,7 @@ pub(crate) fn become_somebody() -> bool {
     if !changed {
         not_tested("another user cannot be had here: what only befalls users without rights is");
     }
-    // What we are started in may be closed to others.
+    // The user may not have access to the working directory.
     std::env::set_current_dir("/").expect("there is a root");
     changed
 }

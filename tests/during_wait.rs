@@ -1,5 +1,5 @@
-//! What a process does while a caller waits for its end: its output is read, its streams are closed, and all that is as if no
-//! caller waited.
+//! A process while a caller waits for its end: its output is read and its streams are closed as without
+//! a waiting caller.
 
 mod common;
 
@@ -10,12 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    FOREVER, PATIENCE, Signs, eventually, in_time, open, start, start_request, text, wait,
+    FOREVER, Signs, TIMEOUT, eventually, in_time, open, start, start_request, text, wait,
     while_asleep,
 };
 use procmgr::{EndedBy, Process, ReadOptions, ReadState, Request, Signal, State, Status, Stream};
 
-/// Waits for the end on a thread of its own while `meanwhile` runs, which begins when that thread is asleep.
+/// Waits for the end on another thread, and runs `meanwhile` once that thread sleeps.
 fn while_a_caller_waits(process: &Process, meanwhile: impl FnOnce()) -> Status {
     while_asleep(|| wait(process), meanwhile)
 }
@@ -24,7 +24,7 @@ fn stop(process: &Process) {
     process.stop(Duration::ZERO).expect("a stop");
 }
 
-/// More than a pipe holds: a command that prints it goes on only if it is read.
+/// More than a pipe holds: a command that prints it continues only if it is read.
 const MUCH: &str = "head -c 200000 /dev/zero";
 
 /// The pipe that a process writes to.
@@ -32,7 +32,7 @@ fn pipe_of(process: &Process, number: i32) -> PathBuf {
     fs::read_link(format!("/proc/{}/fd/{number}", process.pid())).expect("it runs")
 }
 
-/// Whether this program has a descriptor of it.
+/// Whether this program has a descriptor of the pipe.
 fn is_held(pipe: &Path) -> bool {
     let descriptors = fs::read_dir("/proc/self/fd").expect("descriptors");
     let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -119,7 +119,8 @@ fn the_end_of_one_stream_of_two_is_seen() {
     });
 }
 
-/// A lossless output that is not read stops the child, and a follower lets it go on while another caller waits for the end.
+/// A lossless output that is not read blocks the child, and a follower resumes it while another caller
+/// waits for the end.
 #[test]
 fn a_full_lossless_output_goes_on_with_its_follower() {
     const BYTES: u64 = 2 << 20;
@@ -135,8 +136,8 @@ fn a_full_lossless_output_goes_on_with_its_follower() {
         let mut buffer = vec![0; 64 << 10];
         let mut cursor = 0;
         loop {
-            let (options, patience) = (ReadOptions::default(), Some(PATIENCE));
-            let chunk = process.read(Stream::Stdout, cursor, &mut buffer, patience, options);
+            let (options, timeout) = (ReadOptions::default(), Some(TIMEOUT));
+            let chunk = process.read(Stream::Stdout, cursor, &mut buffer, timeout, options);
             let chunk = chunk.expect("a read");
             assert_eq!(chunk.lost, 0);
             cursor = chunk.cursor;
@@ -151,10 +152,10 @@ fn a_full_lossless_output_goes_on_with_its_follower() {
     assert_eq!(status.state, State::Exited(0));
 }
 
-/// Members of the group that live on without its output are given a second to exit before they are kept within reach. A caller
-/// that waits for the end does not wait for that.
+/// Members of the group that run on without the output have a second to exit before the pidfd is kept.
+/// A caller that waits for the end does not wait for that.
 #[test]
-fn survivors_in_the_group_hold_up_no_waiter() {
+fn survivors_in_the_group_delay_no_waiter() {
     let manager = open();
     let waits = (0..5).map(|_| {
         let process = start(
@@ -167,11 +168,12 @@ fn survivors_in_the_group_hold_up_no_waiter() {
         process.signal(Signal::Kill).expect("something is left");
         waited
     });
-    // One of them on a machine that is busy with something else.
+    // One of them, on a busy machine.
     assert!(waits.min() < Some(Duration::from_millis(900)));
 }
 
-/// Waits of all lengths, by several callers, and followers that come at any moment: nothing is lost, and no call hangs.
+/// Waits of all lengths, by several callers, and followers that start at any moment: nothing is lost,
+/// and no call hangs.
 #[test]
 fn waiting_and_following_come_and_go() {
     const CHILDREN: u64 = 60;

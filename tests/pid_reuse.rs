@@ -1,10 +1,11 @@
-//! No stranger is ever signalled: process numbers are used again and again while those who had them before are signalled,
-//! stopped, cancelled and closed. In process numbers of our own, where the kernel can be asked to begin anew.
+//! No unrelated process is signalled: pids are reused again and again while the ended processes that
+//! had them are signalled, stopped, canceled and closed. In a pid namespace, in which the next pid can
+//! be chosen.
 
 #![allow(unsafe_code)]
 
-mod alone;
 mod common;
+mod isolated;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -17,24 +18,24 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use alone::{Place, in_a_copy};
 use common::{carriers, eventually, is_alive, kernel_state, open, start, wait, wait_for_value};
+use isolated::{Place, in_a_copy};
 use procmgr::{Error, Manager, Process, Request, Signal};
 use tools::not_tested;
 
-/// The first number that is used again and again. All that stays has a lower one.
+/// The first pid that is reused. Processes that stay have lower ones.
 const FIRST: u32 = 1_000;
 
 const ROUNDS: usize = 8;
 
-/// Asks the kernel to give this number away next, or the first free one after it.
+/// Makes this pid, or the first free one after it, the next that the kernel allocates.
 fn set_next_pid(pid: u32) -> io::Result<()> {
     fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string())
 }
 
-// Strangers.
+// Unrelated processes.
 
-/// A child of this program, as hosts have others than procmgr's: in a group of its own. Ended when dropped.
+/// A child of this program that procmgr has not started, in its own group. Killed when dropped.
 struct Sibling(Child);
 
 impl Sibling {
@@ -58,20 +59,20 @@ impl Drop for Sibling {
     }
 }
 
-/// A program whose children know of every signal that they get, each in a session of its own.
+/// A program whose children report every signal that they get, each in its own session.
 struct Helper {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-/// Tells a copy of this program that it is the helper.
+/// The variable that tells a copy of this program that it is the helper.
 const HELPER: &str = "PROCMGR_TEST_HELPER";
 
 impl Helper {
     fn start() -> Self {
         let mut child = Command::new(std::env::current_exe().expect("the test knows where it is"))
-            .args(["--exact", "be_the_helper", "--nocapture"])
+            .args(["--exact", "helper_main", "--nocapture"])
             .env(HELPER, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -86,7 +87,7 @@ impl Helper {
         }
     }
 
-    /// Gives an order. The answer begins with a word that the test runner does not print.
+    /// Sends a command. The answer begins with a word that the test runner does not print.
     fn ask(&mut self, order: &str) -> String {
         writeln!(self.orders, "{order}").expect("the helper listens");
         loop {
@@ -99,12 +100,12 @@ impl Helper {
         }
     }
 
-    fn start_stranger(&mut self) -> u32 {
+    fn start_unrelated(&mut self) -> u32 {
         self.ask("start").parse().expect("a number")
     }
 
-    /// Ends a stranger that nothing has happened to.
-    fn end_stranger(&mut self, pid: u32) {
+    /// Ends an unrelated process, which must not have got a signal.
+    fn end_unrelated(&mut self, pid: u32) {
         assert_eq!(self.ask(&format!("end {pid}")), "untouched", "{pid}");
     }
 }
@@ -116,28 +117,29 @@ impl Drop for Helper {
     }
 }
 
-/// Does nothing but in the copy that is the helper.
+/// The helper. Does nothing outside of the copy that is the helper.
 #[test]
-fn be_the_helper() {
+fn helper_main() {
     if std::env::var_os(HELPER).is_none() {
         return;
     }
     for order in io::stdin().lines() {
         let order = order.expect("a line");
         let answer = match order.split_once(' ') {
-            None => fork_stranger().to_string(),
-            Some((_, pid)) => end_stranger(pid.parse().expect("a number")),
+            None => fork_unrelated().to_string(),
+            Some((_, pid)) => end_unrelated(pid.parse().expect("a number")),
         };
         println!("answer: {answer}");
     }
 }
 
-fn fork_stranger() -> libc::pid_t {
-    // SAFETY: the child of the fork makes system calls only, all of them async-signal-safe, with valid memory.
+fn fork_unrelated() -> libc::pid_t {
+    // SAFETY: the child of the fork makes system calls only, all of them async-signal-safe, with valid
+    // memory.
     unsafe {
         let mut all = std::mem::zeroed();
         libc::sigfillset(&mut all);
-        // Before the fork: nothing comes unnoticed.
+        // Blocked before the fork, so that no signal is missed.
         let mut old = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
         let child = libc::fork();
@@ -152,9 +154,9 @@ fn fork_stranger() -> libc::pid_t {
     }
 }
 
-fn end_stranger(pid: libc::pid_t) -> String {
+fn end_unrelated(pid: libc::pid_t) -> String {
     let mut status = 0;
-    // SAFETY: these take numbers, and a pointer to a valid one. Nobody else waits for our children.
+    // SAFETY: these take numbers, and a pointer to a valid one. No other code waits for our children.
     unsafe {
         let seen = libc::waitpid(pid, &mut status, libc::WNOHANG | libc::WUNTRACED);
         if seen != 0 {
@@ -166,10 +168,10 @@ fn end_stranger(pid: libc::pid_t) -> String {
     "untouched".into()
 }
 
-// Those who had the numbers before.
+// The ended processes that had the pids before.
 
-/// Ways to be over: without and with a key, by itself, by a signal, and leaving something behind that is over soon, in the
-/// group and without the output.
+/// Ways to end: without and with a key, by itself, by a signal, and leaving a process behind that ends
+/// soon, in the group and without the output.
 const ENDS: [&str; 4] = [
     ":",
     "exit 3",
@@ -177,23 +179,23 @@ const ENDS: [&str; 4] = [
     "sleep 0.02 >&- 2>&- & exit 0",
 ];
 
-/// Leaves something behind for so long that procmgr keeps what it knows of the group.
+/// Leaves a process behind for so long that procmgr keeps the pidfd.
 const LASTING: &str = "sleep 1.2 >&- 2>&- & exit 0";
 
-struct Old {
+struct EndedProcess {
     process: Process,
     key: Vec<u8>,
 }
 
-fn start_keyed(manager: &Manager, command: &str, number: usize) -> Old {
+fn start_keyed(manager: &Manager, command: &str, number: usize) -> EndedProcess {
     let key = number.to_string().into_bytes();
     let request = Request::new(command).key(key.clone());
     let process = manager.start(&request).expect("a start");
-    Old { process, key }
+    EndedProcess { process, key }
 }
 
-/// Does to one who is over, or ends just now, all that can be done.
-fn attack(manager: &Manager, old: &Old, number: usize) {
+/// Calls every method of a process that has ended or is ending.
+fn exercise(manager: &Manager, old: &EndedProcess, number: usize) {
     let process = &old.process;
     match number % 4 {
         0 => {
@@ -212,7 +214,7 @@ fn attack(manager: &Manager, old: &Old, number: usize) {
         _ => {
             let canceled = manager.cancel(&old.key, Some(Duration::ZERO));
             canceled.expect("a cancel");
-            // Each takes a thread, and a thread takes a number.
+            // Each takes a thread, and a thread takes a pid.
             if old.key.ends_with(b"1") {
                 let stopped = process.stop_in_background(Duration::ZERO);
                 stopped.expect("there are threads");
@@ -228,23 +230,23 @@ fn is_over_or_done(outcome: Result<(), Error>) {
 }
 
 #[test]
-fn no_stranger_is_signalled_while_numbers_are_used_again() {
-    let name = "no_stranger_is_signalled_while_numbers_are_used_again";
+fn no_unrelated_process_is_signalled_while_pids_are_reused() {
+    let name = "no_unrelated_process_is_signalled_while_pids_are_reused";
     in_a_copy(Place::OwnTable, name, || {
         if let Err(error) = set_next_pid(FIRST) {
             return not_tested(&format!("pids cannot be chosen here ({error}): reuse is"));
         }
         let manager = open();
-        // The last ones, and those that leave something behind.
-        let olds = Mutex::new(Vec::new());
+        // The latest ones, and those that leave a process behind.
+        let ended = Mutex::new(Vec::new());
         let is_over = AtomicBool::new(false);
-        // How often all of them shall have been attacked by each attacker, and how often they were.
+        // The number of passes over all of them that each thread must make, and has made.
         let wanted = AtomicUsize::new(0);
         let passes: [AtomicUsize; 4] = Default::default();
         thread::scope(|scope| {
             let _guard = SetOnDrop(&is_over);
             for (number, passes) in passes.iter().enumerate() {
-                let (manager, olds, is_over, wanted) = (&manager, &olds, &is_over, &wanted);
+                let (manager, ended, is_over, wanted) = (&manager, &ended, &is_over, &wanted);
                 scope.spawn(move || {
                     let _guard = SetOnDrop(is_over);
                     while !is_over.load(Ordering::SeqCst) {
@@ -252,46 +254,46 @@ fn no_stranger_is_signalled_while_numbers_are_used_again() {
                             thread::park_timeout(Duration::from_millis(1));
                             continue;
                         }
-                        for old in copy(olds) {
-                            attack(manager, &old, number);
+                        for old in copy(ended) {
+                            exercise(manager, &old, number);
                         }
                         passes.fetch_add(1, Ordering::SeqCst);
                     }
                 });
             }
             let mut helper = Helper::start();
-            let (mut siblings_reused, mut strangers_reused) = (0, 0);
+            let (mut siblings_reused, mut unrelated_reused) = (0, 0);
             for round in 0..ROUNDS {
                 set_next_pid(FIRST).expect("as before");
                 let closing = open();
-                // They have given their numbers back.
-                let old = new_olds(&manager, &closing, round, &olds, &wanted);
+                // Their pids are free.
+                let old = new_processes(&manager, &closing, round, &ended, &wanted);
                 set_next_pid(FIRST).expect("as before");
                 let mut siblings: Vec<_> = (0..10).map(|_| Sibling::start()).collect();
-                let strangers: Vec<_> = (0..20).map(|_| helper.start_stranger()).collect();
+                let unrelated: Vec<_> = (0..20).map(|_| helper.start_unrelated()).collect();
                 siblings_reused += siblings
                     .iter()
                     .filter(|one| old.contains(&one.0.id()))
                     .count();
-                strangers_reused += strangers.iter().filter(|pid| old.contains(pid)).count();
+                unrelated_reused += unrelated.iter().filter(|pid| old.contains(pid)).count();
 
                 closing.close().expect("a close");
-                all_are_attacked(&wanted, &passes, &is_over);
-                // From now on all numbers are the strangers'.
+                all_are_exercised(&wanted, &passes, &is_over);
+                // From now on all pids belong to unrelated processes.
                 wanted.fetch_add(1, Ordering::SeqCst);
-                all_are_attacked(&wanted, &passes, &is_over);
+                all_are_exercised(&wanted, &passes, &is_over);
                 for sibling in &mut siblings {
                     sibling.assert_untouched();
                 }
-                for pid in strangers {
-                    helper.end_stranger(pid);
+                for pid in unrelated {
+                    helper.end_unrelated(pid);
                 }
             }
             println!(
-                "{siblings_reused} numbers used again by siblings, {strangers_reused} by others"
+                "{siblings_reused} numbers used again by siblings, {unrelated_reused} by others"
             );
-            assert!(siblings_reused >= ROUNDS && strangers_reused >= ROUNDS);
-            // One more time all that have been at last.
+            assert!(siblings_reused >= ROUNDS && unrelated_reused >= ROUNDS);
+            // Once more, all at the end.
             let siblings: Vec<_> = (0..10).map(|_| Sibling::start()).collect();
             is_over.store(true, Ordering::SeqCst);
             manager.close().expect("a close");
@@ -302,22 +304,22 @@ fn no_stranger_is_signalled_while_numbers_are_used_again() {
     });
 }
 
-fn all_are_attacked(wanted: &AtomicUsize, passes: &[AtomicUsize], is_over: &AtomicBool) {
+fn all_are_exercised(wanted: &AtomicUsize, passes: &[AtomicUsize], is_over: &AtomicBool) {
     let wanted = wanted.load(Ordering::SeqCst);
     for passes in passes {
-        eventually("all are attacked", || {
+        eventually("all calls are made", || {
             passes.load(Ordering::SeqCst) == wanted || is_over.load(Ordering::SeqCst)
         });
     }
 }
 
-/// Starts some that are over at once, in a manager that goes on and in one that will be closed, and gives their numbers
-/// when they are over.
-fn new_olds(
+/// Starts processes that end at once, in a manager that stays open and in one that will be closed, and
+/// returns their pids when they have ended.
+fn new_processes(
     manager: &Manager,
     closing: &Manager,
     round: usize,
-    olds: &Mutex<Vec<Old>>,
+    ended: &Mutex<Vec<EndedProcess>>,
     wanted: &AtomicUsize,
 ) -> BTreeSet<u32> {
     let mut fresh: Vec<_> = (0..20)
@@ -329,12 +331,12 @@ fn new_olds(
         .collect();
     let processes: Vec<_> = fresh.iter().map(|old| old.process.clone()).collect();
     {
-        let mut olds = olds.lock().unwrap_or_else(PoisonError::into_inner);
-        olds.retain(|old| old.key.ends_with(b"99"));
-        olds.append(&mut fresh);
-        olds.push(lasting);
+        let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|old| old.key.ends_with(b"99"));
+        ended.append(&mut fresh);
+        ended.push(lasting);
     }
-    // The attacks begin while they end.
+    // The calls begin while they end.
     wanted.fetch_add(1, Ordering::SeqCst);
     let processes = processes.iter().chain(&others);
     processes
@@ -345,17 +347,18 @@ fn new_olds(
         .collect()
 }
 
-fn copy(olds: &Mutex<Vec<Old>>) -> Vec<Old> {
-    let olds = olds.lock().unwrap_or_else(PoisonError::into_inner);
-    olds.iter()
-        .map(|old| Old {
+fn copy(ended: &Mutex<Vec<EndedProcess>>) -> Vec<EndedProcess> {
+    let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+    ended
+        .iter()
+        .map(|old| EndedProcess {
             process: old.process.clone(),
             key: old.key.clone(),
         })
         .collect()
 }
 
-/// So that nobody goes on for ever when somebody has failed.
+/// Ends the other threads when one has failed.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -364,7 +367,8 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// In a pid namespace that still has the process table of outside, a number that is read there means somebody else here.
+/// In a pid namespace whose `/proc` shows the outer one, a pid in `/proc` is that of an unrelated
+/// process.
 #[test]
 fn kernel_a_process_table_of_other_numbers_is_not_used() {
     let name = "kernel_a_process_table_of_other_numbers_is_not_used";
@@ -384,8 +388,8 @@ fn kernel_a_process_table_of_other_numbers_is_not_used() {
         if let Err(error) = set_next_pid(outside) {
             return not_tested(&format!("pids cannot be chosen here ({error}): reuse is"));
         }
-        let mut stranger = Sibling::start();
-        assert_eq!(stranger.0.id(), outside);
+        let mut unrelated = Sibling::start();
+        assert_eq!(unrelated.0.id(), outside);
 
         let attempts: [&dyn Fn() -> Result<(), Error>; 5] = [
             &|| process.signal(Signal::Kill),
@@ -396,14 +400,11 @@ fn kernel_a_process_table_of_other_numbers_is_not_used() {
         ];
         for attempt in attempts {
             let outcome = attempt();
-            // A signal may take a moment to show; but to have sent one would be a success.
-            stranger.assert_untouched();
-            let error = outcome.expect_err("nobody can be looked for");
+            // A signal may take a moment to arrive; but a call that has sent one would have succeeded.
+            unrelated.assert_untouched();
+            let error = outcome.expect_err("a scan is not possible");
             assert!(matches!(error, Error::Io { .. }), "{error:?}");
         }
-        assert!(
-            is_alive(outside),
-            "what was started goes on, and was said to"
-        );
+        assert!(is_alive(outside), "it was signalled");
     });
 }
