@@ -89,7 +89,7 @@ fn run_host(name: &str) {
         let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         run(host)
     } else {
-        let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        let _with_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         run(host)
     };
     // Numbers, and what could not be tested.
