@@ -32,6 +32,9 @@
 //! Linux is built for and tested. A process that hangs in the kernel cannot be ended by anybody. One that wipes its
 //! environment, leaves its group and outlives its leader is not found.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("procmgr supports Linux only");
+
 mod config;
 mod cookie;
 mod directory;

@@ -80,7 +80,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn find() -> Self {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
         let mut missing = Vec::new();
         let go = build_go(&peers.join("go")).map_err(|why| missing.push(format!("Go: {why}")));
         let has_python = Command::new("python3").arg("--version").output().is_ok();

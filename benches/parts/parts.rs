@@ -1,4 +1,4 @@
-//! What the parts cost, each by itself: `cargo bench --bench parts`.
+//! What the parts cost, each by itself: `cargo bench -p procmgr-parts`.
 //!
 //! The kept bytes of a stream, the table of keys, a snapshot, and calls through the C face beside the same calls in Rust.
 //! What whole commands cost is measured in `compare`.
@@ -7,7 +7,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 /// The store itself, which nobody else has access to. It depends on the standard library alone.
-#[path = "../src/output/store.rs"]
+#[path = "../../src/output/store.rs"]
 #[allow(dead_code)]
 mod store;
 
