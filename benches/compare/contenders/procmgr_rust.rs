@@ -1,11 +1,13 @@
 //! procmgr through Rust.
 
 use std::hint::black_box;
+use std::io::Read;
 use std::time::Duration;
 
 use procmgr::{Config, Manager, Process, ReadOptions, Request, State, Stream};
 
 use super::{Contender, Crowd};
+use crate::protocol::BUFFER_BYTES;
 
 pub(crate) struct ThroughRust(Manager);
 
@@ -40,6 +42,12 @@ impl Contender for ThroughRust {
             .expect("it is there");
         *cursor = chunk.cursor;
         chunk.length
+    }
+
+    fn follow(&self, (process, _): &mut Self::Child) {
+        let mut output = process.follow(Stream::Stdout);
+        let mut buffer = [0; BUFFER_BYTES];
+        while output.read(&mut buffer).expect("it is there") > 0 {}
     }
 
     fn wait(&self, (process, _): &mut Self::Child) {
