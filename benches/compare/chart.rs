@@ -14,7 +14,7 @@ const ROW_GAP: f64 = 24.0;
 /// A longer bar is cut, and its number says how long it is.
 const LONGEST: f64 = 3.0;
 
-/// Colours that can be told apart on light and on dark ground.
+/// Colours that differ visibly on light and on dark pages.
 fn colour(kind: Kind) -> &'static str {
     match kind {
         Kind::Rust => "#2f81f7",
@@ -58,7 +58,7 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
         }
         y += ROW_GAP;
     }
-    // How quiet it was does not fit.
+    // There is no room for the number of disturbed turns.
     let facts = machine.lines().filter(|line| !line.contains(" turns "));
     let facts: Vec<&str> = facts.map(|line| line.trim_start_matches("- ")).collect();
     let one = LEFT + scale(1.0);
@@ -73,7 +73,7 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
         "What it costs, by the median",
     );
     text(&mut head, 16.0, 44.0, "start", "small", &facts.join(" · "));
-    // No background and colours for both grounds: it is shown on light and on dark pages.
+    // No background, and text colours for both: it is shown on light and on dark pages.
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" aria-label="Costs of procmgr and its alternatives">
 <style>

@@ -8,7 +8,7 @@ use std::ptr;
 /// A time, or a point in time of the monotonic clock, in nanoseconds.
 pub(crate) type Nanos = u64;
 
-/// The monotonic clock, which is the same one in every process.
+/// The monotonic clock. All processes share it.
 pub(crate) fn now() -> Nanos {
     let mut time = libc::timespec {
         tv_sec: 0,

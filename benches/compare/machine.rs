@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One line per fact.
 pub(crate) fn describe() -> String {
@@ -60,8 +60,8 @@ pub(crate) struct Quiet {
 /// How long the whole run waits for quiet at most.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How often it checks before one turn.
-const MAX_CHECKS: u32 = 100;
+/// How long it waits before one turn at most.
+const MAX_WAIT_OF_TURN: Duration = Duration::from_millis(200);
 
 impl Quiet {
     pub(crate) fn new(quick: bool) -> Self {
@@ -74,17 +74,16 @@ impl Quiet {
 
     pub(crate) fn wait_for_quiet(&mut self) {
         self.turns += 1;
-        for _ in 0..MAX_CHECKS {
-            if is_quiet() {
-                return;
-            }
-            if self.left.is_zero() {
+        let began = Instant::now();
+        let limit = self.left.min(MAX_WAIT_OF_TURN);
+        while !is_quiet() {
+            if began.elapsed() >= limit {
+                self.disturbed += 1;
                 break;
             }
             thread::sleep(POLL_INTERVAL);
-            self.left = self.left.saturating_sub(POLL_INTERVAL);
         }
-        self.disturbed += 1;
+        self.left = self.left.saturating_sub(began.elapsed());
     }
 
     pub(crate) fn describe(&self) -> String {

@@ -1,8 +1,10 @@
 //! What it costs to start commands with procmgr, and with the alternatives: `cargo bench -p procmgr-compare`.
 //!
 //! One run measures all contenders turn by turn, so other load on the machine affects all of them. Compare ratios: absolute
-//! numbers change with the machine and with its load. The last line sums them up. Arguments after `--`: a part of the names of the rows that are wanted, `--quick` for a
-//! tenth of the rounds. Contenders whose language is not installed are left out, and named.
+//! numbers change with the machine and with its load. The last line sums them up.
+//!
+//! Arguments after `--`: a part of the names of the wanted rows; `--quick` for a tenth of the rounds. Contenders whose
+//! language is not installed are left out, and named.
 //!
 //! - `PROCMGR_BENCH_SAVE=1` writes the table to `docs/measurements.md` and the chart to `docs/measurements.svg`.
 //! - `PROCMGR_BENCH_DRAIN_BYTES` is how much each contender drains in the two rows about that (4 GiB).

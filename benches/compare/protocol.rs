@@ -90,7 +90,6 @@ fn job(
         "crowd-start" => rounds(&mut || timed(|| existing(crowd).start(fields[2]))),
         "crowd-stop" => rounds(&mut || timed(|| existing(crowd).stop())),
         "crowd-list" => rounds(&mut || timed(|| existing(crowd).list())),
-        "crowd-inspect" => rounds(&mut || timed(|| existing(crowd).inspect())),
         "crowd-close" => vec![timed(|| crowd.take().expect("it was opened").close())],
         other => panic!("there is no job {other}"),
     }
@@ -109,7 +108,7 @@ fn timed(action: impl FnOnce()) -> Nanos {
 /// The time per start and end when several callers start at once.
 fn many(contender: &impl Contender, callers: usize, rounds: usize, command: &str) -> Nanos {
     let each = rounds / callers;
-    // The callers are there before the time is taken.
+    // The time begins when all threads run.
     let ready = Barrier::new(callers + 1);
     let begun = thread::scope(|scope| {
         for _ in 0..callers {

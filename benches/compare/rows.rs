@@ -111,7 +111,7 @@ impl Bench {
         self.turns(SPACED, Unit::Time, goals(), &ALL, 50, |_| {
             own(&["spaced", "10", NOTHING])
         });
-        // Below Go: one part in a hundred is what the measurement can tell.
+        // Below Go: the measurement resolves one part in a hundred.
         let goals = || vec![goal(Against::Floor, 1.1), goal(Against::Go, 0.99)];
         self.turns(WHOLE, Unit::Time, goals(), &ALL, 50, |_| {
             own(&["whole", "10", NOTHING])
@@ -121,7 +121,7 @@ impl Bench {
         });
     }
 
-    /// Each contender by itself: all of them would need a big machine.
+    /// One contender after the other: all of them at once would need a big machine.
     fn starts_in_a_big_host(&mut self) {
         if !self.wants(BIG) {
             return;
@@ -226,14 +226,14 @@ impl Bench {
         let mut peers: Vec<(Peer, Holdings, Holdings)> = starters
             .map(|mut peer| {
                 warm_up(&mut peer);
-                // What it has for itself is not a child's.
+                // What the host holds without children is not counted.
                 peer.ask(&["crowd", "0", SLEEP, "watched"]);
                 let before = peer.holdings();
                 peer.ask(&["crowd-start", &count, SLEEP]);
                 (peer, before, before)
             })
             .collect();
-        // The last of them is asleep.
+        // By then the last of them sleeps.
         thread::sleep(Duration::from_secs(1));
         for (peer, _, after) in &mut peers {
             *after = peer.holdings();
@@ -258,7 +258,7 @@ impl Bench {
         self.add(descriptors.into(), Unit::Count, bound, in_descriptors);
         self.add(threads.into(), Unit::Count, Vec::new(), in_threads);
         if self.wants(wakes) {
-            // Threads that idle from the warm-up have left by then.
+            // By then the idle threads of the warm-up have exited.
             thread::sleep(IDLE_TIME + Duration::from_secs(1));
             let before: Vec<u64> = peers.iter().map(|peer| peer.0.context_switches()).collect();
             thread::sleep(IDLE_TIME);
@@ -309,7 +309,7 @@ impl Bench {
                 }
             }
         }
-        // How they came to be many is no row.
+        // The starts that make them many are not a row.
         for (name, samples) in names.into_iter().zip(samples).skip(1) {
             let lines = kinds.iter().zip(samples);
             let lines = lines.filter(|(_, samples)| !samples.is_empty());
@@ -320,7 +320,7 @@ impl Bench {
         }
     }
 
-    /// A row in which all do the same job, in turns: each one's first job, each one's second, and so on.
+    /// A row in which all contenders do the same job, in turns: each one does its first job, then each its second, and so on.
     fn turns(
         &mut self,
         name: &str,

@@ -49,8 +49,6 @@ pub(crate) trait Crowd {
     fn stop(&mut self);
     /// All of them with their states.
     fn list(&self) {}
-    /// The state of one.
-    fn inspect(&mut self) {}
     /// Ends all that are left, and waits for that.
     fn close(self: Box<Self>);
 }

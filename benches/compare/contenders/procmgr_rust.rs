@@ -64,7 +64,6 @@ impl Contender for ThroughRust {
         Box::new(Managed {
             manager: Manager::open(config).expect("it opens"),
             processes: Vec::new(),
-            next: 0,
         })
     }
 }
@@ -72,8 +71,6 @@ impl Contender for ThroughRust {
 struct Managed {
     manager: Manager,
     processes: Vec<Process>,
-    /// The next one to be inspected.
-    next: usize,
 }
 
 impl Crowd for Managed {
@@ -90,13 +87,6 @@ impl Crowd for Managed {
 
     fn list(&self) {
         black_box(self.manager.list(None).expect("it is open"));
-    }
-
-    fn inspect(&mut self) {
-        let id = self.processes[self.next % self.processes.len()].id();
-        self.next += 1;
-        let found = self.manager.get(id).expect("it is there");
-        black_box(found.status().expect("it is there"));
     }
 
     fn close(self: Box<Self>) {
