@@ -5,6 +5,7 @@
 //! ```
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
@@ -13,14 +14,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use lexopt::prelude::*;
 use procmgr::{Config, EndedBy, Error, Manager, Process, Request, Snapshot, State, Status, Stream};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+const USAGE: &str = "\
+Runs one command, follows its output as it comes, and says on stderr how it ended.
+
+Usage: run [OPTIONS] COMMAND
+
+  COMMAND              The command, for /bin/sh
+  --timeout SECONDS    End the command after this time
+  --dir DIRECTORY      Run it in this directory
+  --env NAME=VALUE     Set an environment variable; may be given several times
+  --owner OWNER        Tag it with an owner
+  --snapshot           Print the bounded snapshot at the end instead of following
+  --json               Print the result as one JSON line on stderr
+  --help               Print this help
+
+Exits with the command's exit code, or 128 + the number of the signal that ended it.
+Ctrl-C stops the command: TERM, up to 5 seconds of grace, KILL.
+";
+
+/// What the arguments ask for.
+struct Arguments {
+    request: Request,
+    snapshot: bool,
+    json: bool,
+}
+
 fn main() -> ExitCode {
-    let arguments = arguments().get_matches();
-    match run(&arguments) {
+    let arguments = match arguments() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("run: {error}\nrun: --help lists the options");
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("run: {error}");
@@ -34,76 +70,66 @@ fn is_not_found(error: &Error) -> bool {
     error.os_error() == Some(2)
 }
 
-fn arguments() -> Command {
-    Command::new("run")
-        .about("Runs one command, follows its output as it comes, and says on stderr how it ended.")
-        .after_help(
-            "Exits with the command's exit code, or 128 + the number of the signal that ended it.\n\
-             Ctrl-C stops the command: TERM, up to 5 seconds of grace, KILL.",
-        )
-        .arg(
-            Arg::new("timeout")
-                .long("timeout")
-                .value_name("SECONDS")
-                .value_parser(seconds)
-                .help("End the command after this time"),
-        )
-        .arg(
-            Arg::new("dir")
-                .long("dir")
-                .value_name("DIRECTORY")
-                .value_parser(value_parser!(OsString))
-                .help("Run it in this directory"),
-        )
-        .arg(
-            Arg::new("env")
-                .long("env")
-                .value_name("NAME=VALUE")
-                .action(ArgAction::Append)
-                .value_parser(value_parser!(OsString))
-                .help("Set an environment variable; may be given several times"),
-        )
-        .arg(
-            Arg::new("owner")
-                .long("owner")
-                .value_name("OWNER")
-                .value_parser(value_parser!(OsString))
-                .help("Tag it with an owner"),
-        )
-        .arg(
-            Arg::new("snapshot")
-                .long("snapshot")
-                .action(ArgAction::SetTrue)
-                .help("Print the bounded snapshot at the end instead of following"),
-        )
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print the result as one JSON line on stderr"),
-        )
-        .arg(
-            Arg::new("command")
-                .value_name("COMMAND")
-                .required(true)
-                .value_parser(value_parser!(OsString))
-                .help("The command, for /bin/sh"),
-        )
+/// The arguments, or `None` if they ask for help.
+fn arguments() -> Result<Option<Arguments>, lexopt::Error> {
+    let mut command: Option<OsString> = None;
+    let mut options: Vec<Box<dyn FnOnce(Request) -> Request>> = Vec::new();
+    let (mut snapshot, mut json) = (false, false);
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("timeout") => {
+                let limit = parser.value()?.parse_with(seconds)?;
+                options.push(Box::new(move |request| request.time_limit(limit)));
+            }
+            Long("dir") => {
+                let directory = parser.value()?;
+                options.push(Box::new(|request| request.directory(directory)));
+            }
+            Long("env") => {
+                let (name, value) = name_and_value(&parser.value()?);
+                options.push(Box::new(|request| request.variable(name, value)));
+            }
+            Long("owner") => {
+                let owner = parser.value()?;
+                options.push(Box::new(|request| request.owner(owner)));
+            }
+            Long("snapshot") => snapshot = true,
+            Long("json") => json = true,
+            Short('h') | Long("help") => return Ok(None),
+            Value(value) if command.is_none() => command = Some(value),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let command = command.ok_or("COMMAND is missing")?;
+    // Lossless, because all of the output is followed. A snapshot shows only what is kept.
+    let request = Request::new(command).lossless(!snapshot);
+    Ok(Some(Arguments {
+        request: options.into_iter().fold(request, |so_far, set| set(so_far)),
+        snapshot,
+        json,
+    }))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err("not a time above zero".into()),
+        _ => Err("not a time above zero"),
     }
 }
 
-fn run(arguments: &ArgMatches) -> Result<u8, Error> {
-    let snapshot = arguments.get_flag("snapshot");
+/// The parts before and after the first equals sign.
+fn name_and_value(variable: &OsString) -> (OsString, OsString) {
+    let mut parts = variable.as_bytes().splitn(2, |byte| *byte == b'=');
+    let mut part = || OsString::from_vec(parts.next().unwrap_or_default().to_vec());
+    (part(), part())
+}
+
+fn run(arguments: Arguments) -> Result<u8, Error> {
+    let snapshot = arguments.snapshot;
     let manager = Manager::open(Config::new())?;
-    // Lossless, because all of the output is followed. A snapshot shows only what is kept.
-    let process = manager.start(&request(arguments).lossless(!snapshot))?;
+    let process = manager.start(&arguments.request)?;
 
     let interrupted = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&process, &interrupted);
@@ -123,7 +149,7 @@ fn run(arguments: &ArgMatches) -> Result<u8, Error> {
     // Ends what the command left behind.
     manager.close()?;
 
-    if arguments.get_flag("json") {
+    if arguments.json {
         eprintln!("{}", json(&status, output.as_ref()));
     } else {
         report(
@@ -133,26 +159,6 @@ fn run(arguments: &ArgMatches) -> Result<u8, Error> {
         );
     }
     Ok(exit_code(&status))
-}
-
-fn request(arguments: &ArgMatches) -> Request {
-    let text = |name: &str| arguments.get_one::<OsString>(name).cloned();
-    let mut request = Request::new(text("command").unwrap_or_default());
-    if let Some(limit) = arguments.get_one::<Duration>("timeout") {
-        request = request.time_limit(*limit);
-    }
-    if let Some(directory) = text("dir") {
-        request = request.directory(directory);
-    }
-    if let Some(owner) = text("owner") {
-        request = request.owner(owner);
-    }
-    for variable in arguments.get_many::<OsString>("env").into_iter().flatten() {
-        let mut parts = variable.as_bytes().splitn(2, |byte| *byte == b'=');
-        let mut part = || OsString::from_vec(parts.next().unwrap_or_default().to_vec());
-        request = request.variable(part(), part());
-    }
-    request
 }
 
 /// Stops the command at SIGINT and SIGTERM.
@@ -224,7 +230,8 @@ fn report(status: &Status, output: Option<&Snapshot>, interrupted: bool) {
     }
 }
 
-fn json(status: &Status, output: Option<&Snapshot>) -> serde_json::Value {
+/// The result as one line of JSON.
+fn json(status: &Status, output: Option<&Snapshot>) -> String {
     let (state, signal, core_dumped) = match status.state {
         State::Exited(_) => ("exited", None, false),
         State::Signaled {
@@ -242,32 +249,58 @@ fn json(status: &Status, output: Option<&Snapshot>) -> serde_json::Value {
         EndedBy::Close => "close",
         _ => "nobody",
     };
-    let mut result = serde_json::json!({
-        "id": status.id.to_string(),
-        "pid": status.pid,
-        "state": state,
-        "exit_code": status.exit_code().unwrap_or(-1),
-        "signal": signal,
-        "core_dumped": core_dumped,
-        "ended_by": ended_by,
-        "output_open": status.output_open,
-        "owner": status.owner().map(|owner| owner.to_string_lossy()),
-        "directory": status.directory().to_string_lossy(),
-        "duration_us": status.duration.as_micros() as u64,
-        "output_bytes": status.output_bytes,
-        "user_us": status.usage.user.as_micros() as u64,
-        "system_us": status.usage.system.as_micros() as u64,
-        "max_rss_kib": status.usage.max_rss_kib,
-    });
+    let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".into());
+    let owner = status.owner().map(|owner| quoted(&owner.to_string_lossy()));
+    let mut members = vec![
+        ("id", quoted(&status.id.to_string())),
+        ("pid", status.pid.to_string()),
+        ("state", quoted(state)),
+        ("exit_code", status.exit_code().unwrap_or(-1).to_string()),
+        ("signal", or_null(signal.map(|signal| signal.to_string()))),
+        ("core_dumped", core_dumped.to_string()),
+        ("ended_by", quoted(ended_by)),
+        ("output_open", status.output_open.to_string()),
+        ("owner", or_null(owner)),
+        ("directory", quoted(&status.directory().to_string_lossy())),
+        ("duration_us", status.duration.as_micros().to_string()),
+        ("output_bytes", status.output_bytes.to_string()),
+        ("user_us", status.usage.user.as_micros().to_string()),
+        ("system_us", status.usage.system.as_micros().to_string()),
+        ("max_rss_kib", status.usage.max_rss_kib.to_string()),
+    ];
     if let Some(numbers) = output.and_then(|output| output.truncation) {
-        result["truncated"] = serde_json::json!({
-            "original_bytes": numbers.original_bytes,
-            "retained_bytes": numbers.retained_bytes,
-            "omitted_bytes": numbers.omitted_bytes,
-            "strategy": numbers.strategy,
-        });
+        let truncated = [
+            ("original_bytes", numbers.original_bytes.to_string()),
+            ("retained_bytes", numbers.retained_bytes.to_string()),
+            ("omitted_bytes", numbers.omitted_bytes.to_string()),
+            ("strategy", quoted(numbers.strategy)),
+        ];
+        members.push(("truncated", object(&truncated)));
     }
-    result
+    object(&members)
+}
+
+/// A JSON object. Its values are JSON already.
+fn object(members: &[(&str, String)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":{value}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// A JSON string.
+fn quoted(text: &str) -> String {
+    let mut json = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..'\x20' => _ = write!(json, "\\u{:04x}", u32::from(character)),
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+    json
 }
 
 fn exit_code(status: &Status) -> u8 {

@@ -72,6 +72,9 @@
 // idempotent, `expiry` drops ended processes, and `ffi` is the C interface over the public types.
 // `tests/layering.rs` checks that modules use only modules of lower layers.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("procmgr supports Linux only");
+
 mod config;
 mod cookie;
 mod directory;

@@ -17,9 +17,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::Instant;
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 use loom::sync as base;
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 use std::sync as base;
 
 #[derive(Default)]
@@ -92,7 +92,7 @@ impl Condvar {
         }
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(all(loom, test)))]
     pub(crate) fn wait_until<T>(
         &self,
         guard: &mut MutexGuard<'_, T>,
@@ -108,7 +108,7 @@ impl Condvar {
         WaitTimeoutResult(false)
     }
 
-    #[cfg(loom)]
+    #[cfg(all(loom, test))]
     pub(crate) fn wait_until<T>(
         &self,
         guard: &mut MutexGuard<'_, T>,

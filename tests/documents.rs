@@ -69,9 +69,9 @@ fn read_sources(directory: &Path, sources: &mut String) {
 const CARGO: &str = r#"#!/bin/sh
 case "$*" in
     "build --release") test -f target/release/libprocmgr.a ;;
-    "test") ;;
+    "test --workspace") ;;
     "test --test "*) test -f "$ROOT/tests/$3.rs" ;;
-    "bench --bench "*) grep -q "^name = \"$3\"$" "$ROOT/Cargo.toml" ;;
+    "bench -p procmgr-"*) grep -q "^name = \"$3\"$" "$ROOT/benches/${3#procmgr-}/Cargo.toml" ;;
     "run --release --example "*)
         program=$EXAMPLES/$4
         shift 5

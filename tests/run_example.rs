@@ -1,6 +1,7 @@
 //! The program `examples/run.rs`: its output, its exit code, and that it leaves nothing behind. `cargo
 //! test` puts it next to this test program.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use procmgr::Config;
-use serde_json::Value;
+use tinyjson::JsonValue;
 
 mod common;
 use common::{in_time, is_alive};
@@ -49,18 +50,24 @@ fn finish(mut command: Command) -> (i32, String, String) {
 }
 
 /// Runs it with `--json`, and returns the result.
-fn run_json(arguments: &[&str]) -> (i32, String, Value) {
+fn run_json(arguments: &[&str]) -> (i32, String, JsonValue) {
     finish_json(command(&[&["--json"], arguments].concat()))
 }
 
-fn finish_json(command: Command) -> (i32, String, Value) {
+fn finish_json(command: Command) -> (i32, String, JsonValue) {
     let (code, stdout, stderr) = finish(command);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    (
-        code,
-        stdout,
-        serde_json::from_str(&stderr).expect("one line of JSON"),
-    )
+    (code, stdout, stderr.parse().expect("one line of JSON"))
+}
+
+fn number(of: &JsonValue, name: &str) -> u64 {
+    let number = *of[name].get::<f64>().expect("a number");
+    assert!(number >= 0.0 && number.fract() == 0.0, "{name}: {number}");
+    number as u64
+}
+
+fn text<'a>(of: &'a JsonValue, name: &str) -> &'a str {
+    of[name].get::<String>().expect("text")
 }
 
 /// A run in the background, and its output.
@@ -129,12 +136,10 @@ fn a_signal_is_128_and_its_number() {
     }
     let (code, _, result) = run_json(&["kill -9 $$"]);
     assert_eq!(code, 137);
-    assert_eq!(result["state"], "signaled");
-    assert_eq!(
-        (&result["signal"], &result["exit_code"]),
-        (&Value::from(9), &Value::from(-1))
-    );
-    assert_eq!(result["ended_by"], "nobody");
+    assert_eq!(text(&result, "state"), "signaled");
+    assert_eq!(number(&result, "signal"), 9);
+    assert_eq!(result["exit_code"], JsonValue::from(-1.0));
+    assert_eq!(text(&result, "ended_by"), "nobody");
 }
 
 #[test]
@@ -157,16 +162,16 @@ fn the_time_limit_is_term_then_the_grace_period_then_kill() {
 fn a_command_that_heeds_term_ends_at_its_time_limit() {
     let began = Instant::now();
     let (code, _, result) = run_json(&["--timeout", "0.2", "sleep 60"]);
-    assert_eq!((code, &result["signal"]), (143, &Value::from(15)));
-    assert_eq!(result["ended_by"], "limit");
+    assert_eq!((code, number(&result, "signal")), (143, 15));
+    assert_eq!(text(&result, "ended_by"), "limit");
     assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
-    assert!(result["duration_us"].as_u64() >= Some(200_000), "{result}");
+    assert!(number(&result, "duration_us") >= 200_000, "{result:?}");
 
     let command = r#"trap "echo cleaned up; exit 3" TERM; while :; do sleep 0.01; done"#;
     let (code, stdout, result) = run_json(&["--timeout", "0.2", command]);
     assert!(stdout.ends_with("cleaned up\n"), "{stdout}");
     assert_eq!(code, 3);
-    assert_eq!(result["ended_by"], "limit");
+    assert_eq!(text(&result, "ended_by"), "limit");
 }
 
 #[test]
@@ -178,8 +183,8 @@ fn what_the_command_leaves_behind_delays_nothing_and_does_not_stay() {
         "{:?}",
         began.elapsed()
     );
-    assert_eq!((code, &result["exit_code"]), (0, &Value::from(0)));
-    assert_eq!(result["output_open"], true);
+    assert_eq!((code, number(&result, "exit_code")), (0, 0));
+    assert_eq!(result["output_open"], JsonValue::from(true));
     let (pid, rest) = stdout.split_once('\n').expect("two lines");
     assert_eq!(rest, "ok\n");
     assert!(!is_alive(pid.parse().expect("a pid")));
@@ -195,15 +200,13 @@ fn a_snapshot_shows_both_ends_and_exact_numbers() {
     let kept = 2 * (16 << 10);
     let marker = format!("\n\n... [omitted {} bytes] ...\n\n", original - kept);
     assert!(stdout.contains(&marker));
-    assert_eq!(stdout.len(), kept + marker.len());
-    let expected = serde_json::json!({
-        "original_bytes": original,
-        "retained_bytes": stdout.len(),
-        "omitted_bytes": original - kept,
-        "strategy": "head_tail",
-    });
-    assert_eq!(result["truncated"], expected);
-    assert_eq!(result["output_bytes"], original);
+    assert_eq!(stdout.len() as u64, kept + marker.len() as u64);
+    let truncated = &result["truncated"];
+    assert_eq!(number(truncated, "original_bytes"), original);
+    assert_eq!(number(truncated, "retained_bytes"), stdout.len() as u64);
+    assert_eq!(number(truncated, "omitted_bytes"), original - kept);
+    assert_eq!(text(truncated, "strategy"), "head_tail");
+    assert_eq!(number(&result, "output_bytes"), original);
 
     let (_, again, stderr) = run(&["--snapshot", "seq 1 1000000"]);
     assert_eq!(again, stdout);
@@ -219,7 +222,8 @@ fn a_snapshot_shows_both_ends_and_exact_numbers() {
         stdout,
         (1..=10).map(|n| format!("{n}\n")).collect::<String>()
     );
-    assert_eq!(result.get("truncated"), None);
+    let members: &HashMap<String, JsonValue> = result.get().expect("an object");
+    assert!(!members.contains_key("truncated"), "{result:?}");
 }
 
 /// Whether the shell command prints what `seq` does.
@@ -289,7 +293,7 @@ fn much_output_is_counted_exactly_in_bounded_memory() {
         .args([program().as_os_str(), OsStr::new(&shell)]);
     let (code, _, result) = finish_json(discarding);
     assert_eq!(code, 0);
-    assert_eq!(result["output_bytes"], 256 << 20);
+    assert_eq!(number(&result, "output_bytes"), 256 << 20);
     let peak = fs::read_to_string(peak).expect("a line");
     let kib = peak
         .split_whitespace()
@@ -299,8 +303,8 @@ fn much_output_is_counted_exactly_in_bounded_memory() {
 
     let (_, stdout, result) = run_json(&["head -c 64M /dev/zero"]);
     assert_eq!(
-        (stdout.len(), &result["output_bytes"]),
-        (64 << 20, &Value::from(64 << 20))
+        (stdout.len(), number(&result, "output_bytes")),
+        (64 << 20, 64 << 20)
     );
 }
 
@@ -441,11 +445,11 @@ fn options_reach_the_command() {
         r#"pwd -P; echo "$ONE${TWO-unset}""#,
     ]);
     assert_eq!((code, stdout), (0, format!("{directory}\na=b\n")));
-    assert_eq!(result["directory"], directory);
-    assert_eq!(result["owner"], "me");
-    assert_eq!(result["state"], "exited");
-    assert!(result["max_rss_kib"].as_u64() > Some(0), "{result}");
-    assert_eq!(result["id"].as_str().map(str::len), Some(36));
+    assert_eq!(text(&result, "directory"), directory);
+    assert_eq!(text(&result, "owner"), "me");
+    assert_eq!(text(&result, "state"), "exited");
+    assert!(number(&result, "max_rss_kib") > 0, "{result:?}");
+    assert_eq!(text(&result, "id").len(), 36);
 }
 
 #[test]
@@ -461,7 +465,7 @@ fn without_a_directory_it_runs_at_home() {
         command.current_dir("/");
         let (code, stdout, result) = finish_json(command);
         assert_eq!(code, 0);
-        let reported = PathBuf::from(result["directory"].as_str().expect("text"));
+        let reported = PathBuf::from(text(&result, "directory"));
         let real = reported.canonicalize().expect("a directory");
         assert_eq!(stdout, format!("{}\n", real.display()));
         reported

@@ -1,28 +1,30 @@
-//! The table as a chart: for each row a bar per contender, as long as its ratio to the floor or to Go.
+//! Some rows as a chart: for each row a bar per contender, as long as its ratio to the floor or to Go.
 
 use std::fmt::Write;
 
-use crate::peers::Who;
-use crate::table::{Against, Row, Unit};
+use crate::peers::Kind;
+use crate::rows::PANELS;
+use crate::table::{Against, Row};
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 160.0;
+const LEFT: f64 = 190.0;
 const BAR: f64 = 13.0;
 const GAP: f64 = 3.0;
 const ROW_GAP: f64 = 24.0;
-/// What is longer is cut, and its number says how long it is.
+/// A longer bar is cut, and its number says how long it is.
 const LONGEST: f64 = 3.0;
 
-/// Colours that can be told apart on light and on dark ground.
-fn colour(who: Who) -> &'static str {
-    match who {
-        Who::Rust => "#2f81f7",
-        Who::C => "#79a9f5",
-        Who::Floor | Who::FloorPolling | Who::FloorYielding => "#8b949e",
-        Who::FloorBeside => "#c4cad1",
-        Who::Std => "#bc7a3c",
-        Who::Go => "#2da44e",
-        Who::Python => "#a371f7",
+/// Colours that differ visibly on light and on dark pages.
+fn colour(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rust => "#2f81f7",
+        Kind::C => "#79a9f5",
+        Kind::Refused => "#b6c9ea",
+        Kind::GoPackage => "#57ab9a",
+        Kind::Floor | Kind::FloorYielding => "#8b949e",
+        Kind::Std => "#bc7a3c",
+        Kind::Go => "#2da44e",
+        Kind::Python => "#a371f7",
     }
 }
 
@@ -30,20 +32,17 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
     let mut body = String::new();
     let mut y = 74.0;
     for row in rows {
-        // Numbers of things, and rows without anybody to compare with, are told better by the table.
-        if row.unit == Unit::Count || row.lines.len() < 3 {
+        if !PANELS.contains(&row.name.as_str()) {
             continue;
         }
         let against = match (row.floor(), row.go()) {
             (Some(floor), _) if floor > 0.0 => Against::Floor,
             (_, Some(go)) if go > 0.0 => Against::Go,
-            _ if row.is_beside_itself() => Against::Itself,
             _ => continue,
         };
         let what = match (against, row.unit.is_rate()) {
             (Against::Floor, false) => "of the floor, less is better",
             (Against::Floor, true) => "of the floor, more is better",
-            (Against::Itself, _) => "of the same in a small host, less is better",
             (_, false) => "of Go, less is better",
             (_, true) => "of Go, more is better",
         };
@@ -54,12 +53,12 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
             let Some(ratio) = row.ratio(line, against) else {
                 continue;
             };
-            bar(&mut body, y, line.who, ratio);
+            bar(&mut body, y, line.kind, ratio);
             y += BAR + GAP;
         }
         y += ROW_GAP;
     }
-    // How quiet it was does not fit.
+    // There is no room for the number of disturbed turns.
     let facts = machine.lines().filter(|line| !line.contains(" turns "));
     let facts: Vec<&str> = facts.map(|line| line.trim_start_matches("- ")).collect();
     let one = LEFT + scale(1.0);
@@ -74,7 +73,7 @@ pub(crate) fn draw(rows: &[Row], machine: &str) -> String {
         "What it costs, by the median",
     );
     text(&mut head, 16.0, 44.0, "start", "small", &facts.join(" · "));
-    // No background and colours for both grounds: it is shown on light and on dark pages.
+    // No background, and text colours for both: it is shown on light and on dark pages.
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" aria-label="Costs of procmgr and its alternatives">
 <style>
@@ -98,14 +97,14 @@ fn scale(ratio: f64) -> f64 {
     ratio / LONGEST * (WIDTH - LEFT - 80.0)
 }
 
-fn bar(body: &mut String, y: f64, who: Who, ratio: f64) {
+fn bar(body: &mut String, y: f64, kind: Kind, ratio: f64) {
     let width = scale(ratio.min(LONGEST)).max(1.0);
     let base = y + BAR - 2.5;
-    text(body, LEFT - 8.0, base, "end", "small", who.name());
+    text(body, LEFT - 8.0, base, "end", "small", kind.name());
     let _ = writeln!(
         body,
         r#"<rect x="{LEFT}" y="{y}" width="{width:.1}" height="{BAR}" rx="2" fill="{}"/>"#,
-        colour(who)
+        colour(kind)
     );
     let cut = if ratio > LONGEST { "→ " } else { "" };
     let number = format!("{cut}{ratio:.2}");

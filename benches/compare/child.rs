@@ -1,4 +1,4 @@
-//! What some rows start: this program again, as a child that says when it did something.
+//! What some rows start: this program again, as a child that reports when it did something.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::{self, Nanos};
 
-/// How long a child waits before it does what is measured: whoever waits for it is asleep by then.
+/// How long a child waits before it does what is measured. The caller that waits for it is asleep by then.
 const PACE: Duration = Duration::from_millis(2);
 
 /// Writes the time to standard output, again and again, each time in one write.
@@ -31,11 +31,11 @@ pub(crate) fn write_yes(mut bytes: usize) {
         let length = chunk.len().min(bytes);
         // SAFETY: the bytes are readable for the length.
         let written = unsafe { libc::write(1, chunk.as_ptr().cast(), length) };
-        bytes -= usize::try_from(written).expect("somebody reads");
+        bytes -= usize::try_from(written).expect("the output is read");
     }
 }
 
-/// Leaves the time in a file and exits right after it.
+/// Writes the time to a file and exits right after it.
 pub(crate) fn exit_with_stamp(path: &str) -> ! {
     let file = File::options()
         .read(true)

@@ -1,4 +1,4 @@
-//! What the bench and its contenders need of the system: the clock that all processes share, limits, memory.
+//! What the bench and its contenders need of the system: the monotonic clock, limits, memory.
 
 #![allow(unsafe_code)]
 
@@ -8,7 +8,7 @@ use std::ptr;
 /// A time, or a point in time of the monotonic clock, in nanoseconds.
 pub(crate) type Nanos = u64;
 
-/// The monotonic clock, which is the same one in every process.
+/// The monotonic clock. All processes share it.
 pub(crate) fn now() -> Nanos {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -20,13 +20,13 @@ pub(crate) fn now() -> Nanos {
     time.tv_sec as Nanos * 1_000_000_000 + time.tv_nsec as Nanos
 }
 
-/// The point in time that a child left in a file.
+/// The point in time that a child wrote to a file.
 pub(crate) fn read_stamp(path: &str) -> Nanos {
     let bytes = fs::read(path).expect("the child made it");
     Nanos::from_ne_bytes(bytes[..8].try_into().expect("8 bytes"))
 }
 
-/// As many descriptors as this user may have.
+/// Raises the limit of open files as far as this user may.
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -40,7 +40,7 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
-/// Makes this a big process: memory in small pages, all of it touched, kept for ever.
+/// Makes this a big process: memory in small pages, all of it touched, never freed.
 pub(crate) fn hold_memory(bytes: usize) {
     const PAGE: usize = 4096;
     // SAFETY: a new mapping, of which each byte that is written lies inside; it is never unmapped.

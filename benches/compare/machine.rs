@@ -1,9 +1,9 @@
-//! Where the numbers come from: the machine and the versions, without its name.
+//! Where the numbers come from: the machine without its name, and the versions.
 
 use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One line per fact.
 pub(crate) fn describe() -> String {
@@ -12,7 +12,7 @@ pub(crate) fn describe() -> String {
     let model = model.and_then(|line| line.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // Only the version: what follows it names who built it.
+    // Only the version. What follows it names its builder.
     let kernel = kernel.split(['-', '\n']).next().unwrap_or_default();
     let lines = [
         format!("{}, {cores} cores", model.unwrap_or("unknown CPU")),
@@ -33,49 +33,40 @@ fn version(program: &str, arguments: &[&str]) -> String {
 }
 
 /// The file of the table.
-pub(crate) fn document(machine: &str, table: &str) -> String {
+pub(crate) fn document(machine: &str, summary: &str, table: &str) -> String {
     format!(
         "# What it costs\n\n\
-         Written by `PROCMGR_BENCH_SAVE=1 cargo bench --bench compare`; not edited by hand.\n\n\
+         Written by `PROCMGR_BENCH_SAVE=1 cargo bench -p procmgr-compare`; not edited by hand.\n\n\
          {machine}\n\
-         All contenders of a row were measured in one run, turn by turn, each in a process of its own. Ratios hold;\n\
-         absolute numbers drift with the machine. A ratio of times or sizes is better when it is smaller, one of rates\n\
-         (per second) when it is greater. 10 % is what the best tenth of the samples reaches, 99 % what all but the worst\n\
-         hundredth do. Ratios are those of the medians.\n\n\
-         - **floor**: `posix_spawn` with file actions and no attributes, one pipe, bare `read` and `waitpid`, by libc's\n  \
-           functions. It starts what procmgr starts (`/bin/sh -c`, standard input from `/dev/null`), but cleans nothing\n  \
-           for the child. Beside an idle child it has two bare threads with stacks of 64 KiB.\n\
-         - **floor, beside threads**: the same where output is also taken while nobody waits. Two threads sleep in an epoll with\n  \
-           the pipe; who reads waits before them, in an epoll of his own, and reads until nothing is left, of which nobody else was\n  \
-           told; who waits for the exit polls a pidfd and the pipe.\n\
-         - **std::process**: the standard library alone, on the caller's thread.\n\
-         - **Go os/exec**: one buffer (first and last 16 KiB) as standard output and error, a process group, a goroutine\n  \
-           in `Wait`, which is how the Coder workspace agent uses it. A write has arrived when the buffer was given it.\n\
-         - **Python subprocess**: `Popen`, reads of 64 KiB, `wait`, on the caller's thread.\n\n\
+         {summary}\n\n\
+         {INTRODUCTION}\n\
          {table}"
     )
 }
 
-/// Waits for moments in which nobody else computes, as long as there is time for it.
+/// What the rows and the contenders are.
+const INTRODUCTION: &str = include_str!("introduction.md");
+
+/// Waits for moments in which nothing else runs, as long as there is time for it.
 ///
-/// It looks before a contender's turn and not after, so that who is disturbed does not depend on who it is.
+/// It checks before a contender's turn and not after it, so the turns that are disturbed do not depend on the contender.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Quiet {
     left: Duration,
     turns: u32,
     disturbed: u32,
 }
 
 /// How long the whole run waits for quiet at most.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// How long it waits for one turn.
-const LOOKS: u32 = 100;
+const MAX_WAIT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How long it waits before one turn at most.
+const MAX_WAIT_OF_TURN: Duration = Duration::from_millis(200);
 
-impl Patience {
+impl Quiet {
     pub(crate) fn new(quick: bool) -> Self {
-        Patience {
-            left: if quick { PATIENCE / 30 } else { PATIENCE },
+        Quiet {
+            left: if quick { MAX_WAIT / 30 } else { MAX_WAIT },
             turns: 0,
             disturbed: 0,
         }
@@ -83,20 +74,19 @@ impl Patience {
 
     pub(crate) fn wait_for_quiet(&mut self) {
         self.turns += 1;
-        for _ in 0..LOOKS {
-            if is_quiet() {
-                return;
-            }
-            if self.left.is_zero() {
+        let began = Instant::now();
+        let limit = self.left.min(MAX_WAIT_OF_TURN);
+        while !is_quiet() {
+            if began.elapsed() >= limit {
+                self.disturbed += 1;
                 break;
             }
-            thread::sleep(LOOK_AGAIN);
-            self.left = self.left.saturating_sub(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
-        self.disturbed += 1;
+        self.left = self.left.saturating_sub(began.elapsed());
     }
 
-    pub(crate) fn tell(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         format!(
             "{} of {} turns began while something else ran",
             self.disturbed, self.turns

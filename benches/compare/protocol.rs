@@ -1,13 +1,14 @@
-//! What the bench and a contender say to each other, and the jobs that every contender does in the same way.
+//! The protocol between the bench and a contender, and the jobs that every contender does in the same way.
 //!
-//! A contender is a process of its own, so that the memory and the threads of one do not weigh on another. It reads
+//! A contender is a process of its own, so the memory and the threads of one do not affect another. It reads
 //! jobs from its standard input, one per line, the fields separated by tabs, and answers each with a line of numbers: times in
-//! nanoseconds. The peers in other languages (`benches/peers`) do the same.
+//! nanoseconds. The peers in other languages (`peers`) do the same.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use crate::clock::{self, Nanos};
 use crate::contenders::{Contender, Crowd};
@@ -15,7 +16,10 @@ use crate::contenders::{Contender, Crowd};
 /// What a read of output takes at most: what a pipe holds.
 pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
-/// Does the jobs that come in, until nobody sends any more.
+/// The pause before each start that is not in a tight loop.
+const SPACE: Duration = Duration::from_millis(1);
+
+/// Does the jobs that come in, until the input ends.
 pub(crate) fn serve(contender: &impl Contender) {
     clock::raise_descriptor_limit();
     let mut crowd = None;
@@ -42,7 +46,10 @@ fn job(
             clock::hold_memory(count(1));
             Vec::new()
         }
-        "start" => rounds(&mut || {
+        "start" | "spaced" => rounds(&mut || {
+            if fields[0] == "spaced" {
+                thread::sleep(SPACE);
+            }
             let begun = clock::now();
             let child = contender.start(fields[2]);
             let took = clock::now() - begun;
@@ -52,6 +59,13 @@ fn job(
         "whole" => rounds(&mut || {
             let begun = clock::now();
             contender.finish(contender.start(fields[2]));
+            clock::now() - begun
+        }),
+        "follow" => rounds(&mut || {
+            let begun = clock::now();
+            let mut child = contender.start(fields[2]);
+            contender.follow(&mut child);
+            contender.finish(child);
             clock::now() - begun
         }),
         "callers" => vec![many(contender, count(1), count(2), fields[3])],
@@ -76,7 +90,6 @@ fn job(
         "crowd-start" => rounds(&mut || timed(|| existing(crowd).start(fields[2]))),
         "crowd-stop" => rounds(&mut || timed(|| existing(crowd).stop())),
         "crowd-list" => rounds(&mut || timed(|| existing(crowd).list())),
-        "crowd-inspect" => rounds(&mut || timed(|| existing(crowd).inspect())),
         "crowd-close" => vec![timed(|| crowd.take().expect("it was opened").close())],
         other => panic!("there is no job {other}"),
     }
@@ -95,7 +108,7 @@ fn timed(action: impl FnOnce()) -> Nanos {
 /// The time per start and end when several callers start at once.
 fn many(contender: &impl Contender, callers: usize, rounds: usize, command: &str) -> Nanos {
     let each = rounds / callers;
-    // The callers are there before the time is taken.
+    // The time begins when all threads run.
     let ready = Barrier::new(callers + 1);
     let begun = thread::scope(|scope| {
         for _ in 0..callers {

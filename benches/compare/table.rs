@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::peers::Who;
+use crate::peers::Kind;
 
-/// What the numbers of a row are.
+/// The unit of the numbers of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Unit {
     /// Samples are nanoseconds, and shown as microseconds.
@@ -37,7 +37,7 @@ impl Unit {
     }
 }
 
-/// What a goal is measured by.
+/// What a goal refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Against {
     Floor,
@@ -48,18 +48,18 @@ pub(crate) enum Against {
     Nothing,
 }
 
-/// What procmgr has to show in a row.
+/// What procmgr is to reach in a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal {
     pub(crate) against: Against,
-    /// The worst ratio that will do: the highest one, in a row of a rate the lowest one.
+    /// The worst ratio that is accepted: the highest one, in a row of a rate the lowest one.
     pub(crate) bound: f64,
 }
 
 /// One contender in one row.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) who: Who,
+    pub(crate) kind: Kind,
     pub(crate) samples: Vec<f64>,
     /// The median of the same contender in the setting that this one is compared with.
     pub(crate) elsewhere: Option<f64>,
@@ -86,7 +86,7 @@ impl Line {
 }
 
 impl Row {
-    /// Whether each contender was measured beside itself in another setting, and not beside the others.
+    /// Whether each contender is compared with itself in another setting, and not with the others.
     pub(crate) fn is_beside_itself(&self) -> bool {
         self.lines.iter().any(|line| line.elsewhere.is_some())
     }
@@ -96,7 +96,7 @@ impl Row {
         if self.is_beside_itself() {
             return None;
         }
-        let floors = self.lines.iter().filter(|line| line.who.is_floor());
+        let floors = self.lines.iter().filter(|line| line.kind.is_floor());
         floors.map(Line::median).min_by(f64::total_cmp)
     }
 
@@ -104,11 +104,11 @@ impl Row {
         if self.is_beside_itself() {
             return None;
         }
-        let go = self.lines.iter().find(|line| line.who == Who::Go);
+        let go = self.lines.iter().find(|line| line.kind == Kind::Go);
         go.map(Line::median)
     }
 
-    /// How a contender stands to something: of times and sizes, less is better, of rates, more.
+    /// The ratio of a contender to another one: of times and sizes, less is better, of rates, more.
     pub(crate) fn ratio(&self, line: &Line, against: Against) -> Option<f64> {
         let other = match against {
             Against::Floor => self.floor()?,
@@ -120,11 +120,11 @@ impl Row {
             true => other / line.median(),
             false => line.median() / other,
         };
-        // Nothing compared with nothing.
+        // Zero compared with zero.
         ratio.is_finite().then_some(ratio)
     }
 
-    /// Whether a contender reaches a goal; `None` if what it is measured by was not measured.
+    /// Whether a contender reaches a goal; `None` if what the goal refers to was not measured.
     pub(crate) fn reaches(&self, line: &Line, goal: &Goal) -> Option<bool> {
         let ratio = self.ratio(line, goal.against)?;
         Some(match self.unit.is_rate() {
@@ -146,7 +146,7 @@ impl Row {
 
     /// The goals and whether each is reached.
     fn judge(&self, line: &Line) -> String {
-        if !line.who.is_ours() {
+        if !line.kind.has_goals() {
             return String::new();
         }
         let judged = self.goals.iter().map(|goal| {
@@ -189,7 +189,7 @@ pub(crate) fn render_row(text: &mut String, row: &Row) {
             ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default()
         };
         cells.push([
-            line.who.name().into(),
+            line.kind.name().into(),
             // The least disturbed tenth.
             row.unit.show(line.quantile(0.1)),
             row.unit.show(line.median()),

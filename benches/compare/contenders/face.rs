@@ -9,6 +9,7 @@ use std::ptr;
 use procmgr::ffi::*;
 
 use super::Contender;
+use crate::protocol::BUFFER_BYTES;
 
 pub(crate) struct ThroughC(mgr_t);
 
@@ -44,24 +45,12 @@ impl Contender for ThroughC {
     }
 
     fn read(&self, (id, cursor): &mut Self::Child, buffer: &mut [u8]) -> usize {
-        let mut length = 0;
-        // SAFETY: all pointers are to variables of the right types, the buffer has its length, the id ends with a NUL;
-        // the number of lost bytes is not wanted.
-        let code = unsafe {
-            mgr_read(
-                self.0,
-                id.text.as_ptr(),
-                MGR_STDOUT,
-                cursor,
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                &mut length,
-                ptr::null_mut(),
-                -1,
-            )
-        };
-        assert!(matches!((code, length), (MGR_OK, 1..) | (MGR_EOF, 0)));
-        length
+        read(self.0, id, 0, cursor, buffer)
+    }
+
+    fn follow(&self, (id, cursor): &mut Self::Child) {
+        let mut buffer = [0; BUFFER_BYTES];
+        while read(self.0, id, MGR_READ_UNTIL_END, cursor, &mut buffer) > 0 {}
     }
 
     fn wait(&self, (id, _): &mut Self::Child) {
@@ -69,7 +58,7 @@ impl Contender for ThroughC {
     }
 
     fn snapshot(&self, (id, _): &Self::Child) -> usize {
-        // Taken anew each time, as a host does that hands it on.
+        // A new buffer each time, as in a host that passes the text on.
         let mut text = Vec::<u8>::with_capacity(40 << 10);
         let mut length = 0;
         // SAFETY: the buffer is writable for the capacity; the length is a variable of the right type; the id ends with
@@ -88,6 +77,28 @@ impl Contender for ThroughC {
         assert_eq!(code, MGR_OK);
         length
     }
+}
+
+/// Reads at the cursor and moves it; 0 is the end.
+fn read(manager: mgr_t, id: &mgr_id, flags: i32, cursor: &mut u64, buffer: &mut [u8]) -> usize {
+    let mut length = 0;
+    // SAFETY: all pointers are to variables of the right types, the buffer has its length, the id ends with a NUL; the
+    // number of lost bytes is not wanted.
+    let code = unsafe {
+        mgr_read(
+            manager,
+            id.text.as_ptr(),
+            MGR_STDOUT | flags,
+            cursor,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            &mut length,
+            ptr::null_mut(),
+            -1,
+        )
+    };
+    assert!(matches!((code, length), (MGR_OK, 1..) | (MGR_EOF, 0)));
+    length
 }
 
 fn wait(manager: mgr_t, id: &mgr_id) -> mgr_process {

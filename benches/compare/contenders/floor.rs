@@ -1,4 +1,4 @@
-//! The least that the kernel and the C library ask for: `posix_spawn` with file actions and no attributes, one pipe,
+//! The lower bound that the kernel and the C library set: `posix_spawn` with file actions and no attributes, one pipe,
 //! bare `read` and `waitpid`. Written with libc's functions, as C would be.
 
 #![allow(unsafe_code)]
@@ -19,14 +19,12 @@ unsafe extern "C" {
 pub(crate) enum Loop {
     /// Blocking reads.
     Blocking,
-    /// Reads that do not block, and `poll` when the pipe is empty.
-    Polling,
-    /// The same, but before `poll` the other threads get some turns.
+    /// Reads that do not block. When the pipe is empty, the other threads get some turns, then `poll`.
     Yielding,
 }
 
-/// What the yielding loop offers the other threads before it sleeps.
-const YIELDS: u32 = 5;
+/// How often the yielding loop calls `sched_yield` before it sleeps.
+const MAX_YIELDS: u32 = 5;
 
 pub(crate) struct Floor(pub(crate) Loop);
 
@@ -43,7 +41,7 @@ impl Contender for Floor {
     fn start(&self, command: &str) -> FloorChild {
         let (pid, pipe) = spawn(command);
         let reaped = false;
-        if self.0 != Loop::Blocking {
+        if self.0 == Loop::Yielding {
             // SAFETY: these take numbers and touch no memory.
             unsafe { libc::fcntl(pipe, libc::F_SETFL, libc::O_NONBLOCK) };
         }
@@ -54,8 +52,7 @@ impl Contender for Floor {
         let mut buffer = [0; BUFFER_BYTES];
         match self.0 {
             Loop::Blocking => while read(child.pipe, &mut buffer) > 0 {},
-            Loop::Polling => drain(child.pipe, &mut buffer, 0),
-            Loop::Yielding => drain(child.pipe, &mut buffer, YIELDS),
+            Loop::Yielding => drain(child.pipe, &mut buffer),
         }
         // SAFETY: the descriptor is ours and not used again.
         unsafe { libc::close(child.pipe) };
@@ -65,9 +62,6 @@ impl Contender for Floor {
     }
 
     fn read(&self, child: &mut FloorChild, buffer: &mut [u8]) -> usize {
-        if self.0 != Loop::Blocking {
-            wait_for_any([child.pipe]);
-        }
         usize::try_from(read(child.pipe, buffer)).expect("a pipe can be read")
     }
 
@@ -84,8 +78,8 @@ impl Contender for Floor {
     }
 }
 
-/// Gives the pid and the reading end.
-pub(super) fn spawn(command: &str) -> (libc::pid_t, c_int) {
+/// Returns the pid and the reading end.
+fn spawn(command: &str) -> (libc::pid_t, c_int) {
     let command = CString::new(command).expect("no NUL");
     let (shell, option) = (c"/bin/sh", c"-c");
     let arguments = [
@@ -122,48 +116,47 @@ pub(super) fn spawn(command: &str) -> (libc::pid_t, c_int) {
     (pid, ends[0])
 }
 
-pub(super) fn read(pipe: c_int, buffer: &mut [u8]) -> isize {
+fn read(pipe: c_int, buffer: &mut [u8]) -> isize {
     // SAFETY: the buffer is writable for its length.
     unsafe { libc::read(pipe, buffer.as_mut_ptr().cast(), buffer.len()) }
 }
 
 /// Reads a pipe that does not block to its end.
-pub(super) fn drain(pipe: c_int, buffer: &mut [u8], most_yields: u32) {
-    let mut yields = most_yields;
+fn drain(pipe: c_int, buffer: &mut [u8]) {
+    let mut yields = MAX_YIELDS;
     loop {
         match read(pipe, buffer) {
             0 => return,
             1.. => yields = 0,
-            _ if yields < most_yields => {
+            _ if yields < MAX_YIELDS => {
                 yields += 1;
                 // SAFETY: it touches no memory.
                 unsafe { libc::sched_yield() };
             }
-            _ => drop(wait_for_any([pipe])),
+            _ => poll(pipe),
         }
     }
 }
 
-/// Says of which descriptors there is something to read, or an end.
-pub(super) fn wait_for_any<const N: usize>(descriptors: [c_int; N]) -> [bool; N] {
-    let mut set = descriptors.map(|fd| libc::pollfd {
-        fd,
+/// Waits until there is something to read, or the end.
+fn poll(pipe: c_int) {
+    let mut entry = libc::pollfd {
+        fd: pipe,
         events: libc::POLLIN,
         revents: 0,
-    });
-    // SAFETY: the pointer is to as many entries.
-    unsafe { libc::poll(set.as_mut_ptr(), N as libc::nfds_t, -1) };
-    set.map(|entry| entry.revents != 0)
+    };
+    // SAFETY: the pointer is to one entry.
+    unsafe { libc::poll(&mut entry, 1, -1) };
 }
 
-pub(super) fn wait(pid: libc::pid_t) -> c_int {
+fn wait(pid: libc::pid_t) -> c_int {
     let mut status = 0;
     // SAFETY: the pointer is to a variable of the right type.
     while unsafe { libc::waitpid(pid, &mut status, 0) } != pid {}
     status
 }
 
-/// Children with nothing around them; watched, each has two threads of its own with the smallest of stacks.
+/// Children without a manager. If watched, each has two threads of its own with the smallest of stacks.
 struct Bare {
     children: Vec<(libc::pid_t, c_int, Vec<libc::pthread_t>)>,
     watched: bool,
@@ -203,7 +196,7 @@ impl Crowd for Bare {
     }
 }
 
-/// Waits for the end of a child that was killed, on whichever thread is to.
+/// Waits for the end of a child that was killed: on its own threads, if it has any.
 fn end(pid: libc::pid_t, pipe: c_int, threads: Vec<libc::pthread_t>) {
     if threads.is_empty() {
         wait(pid);
@@ -212,14 +205,11 @@ fn end(pid: libc::pid_t, pipe: c_int, threads: Vec<libc::pthread_t>) {
         // SAFETY: the thread was made joinable and is joined once.
         unsafe { libc::pthread_join(thread, ptr::null_mut()) };
     }
-    // SAFETY: the descriptor is ours and nobody uses it any more.
+    // SAFETY: the descriptor is ours and not used again.
     unsafe { libc::close(pipe) };
 }
 
-pub(super) fn thread(
-    work: extern "C" fn(*mut c_void) -> *mut c_void,
-    number: usize,
-) -> libc::pthread_t {
+fn thread(work: extern "C" fn(*mut c_void) -> *mut c_void, number: usize) -> libc::pthread_t {
     let mut attributes = MaybeUninit::uninit();
     let mut thread = MaybeUninit::uninit();
     // SAFETY: the attributes are initialised by the first call; the number is passed in the place of a pointer, and the

@@ -1,10 +1,11 @@
-//! Those who start commands in the comparison.
+//! The ways to start commands that are compared.
 
-pub(crate) mod beside;
 pub(crate) mod face;
 pub(crate) mod floor;
 pub(crate) mod procmgr_rust;
 pub(crate) mod standard;
+
+use crate::protocol::BUFFER_BYTES;
 
 /// Starts shell commands in one of the ways that are compared.
 pub(crate) trait Contender: Sync {
@@ -20,15 +21,21 @@ pub(crate) trait Contender: Sync {
     /// Waits for output and takes it; 0 is the end.
     fn read(&self, child: &mut Self::Child, buffer: &mut [u8]) -> usize;
 
+    /// Reads the output as it comes, to its end.
+    fn follow(&self, child: &mut Self::Child) {
+        let mut buffer = [0; BUFFER_BYTES];
+        while self.read(child, &mut buffer) > 0 {}
+    }
+
     /// Waits for the exit alone.
     fn wait(&self, child: &mut Self::Child);
 
-    /// A bounded text of the output; gives its length.
+    /// Takes a bounded text of the output and returns its length.
     fn snapshot(&self, _child: &Self::Child) -> usize {
         panic!("this contender keeps no output")
     }
 
-    /// Many children at once. `watched`: with whatever it takes to learn of their output and their end.
+    /// Many children at once. `watched`: with what it takes to be notified of their output and their end.
     fn crowd(&self, _watched: bool) -> Box<dyn Crowd> {
         panic!("this contender keeps no children")
     }
@@ -42,8 +49,6 @@ pub(crate) trait Crowd {
     fn stop(&mut self);
     /// All of them with their states.
     fn list(&self) {}
-    /// The state of one.
-    fn inspect(&mut self) {}
     /// Ends all that are left, and waits for that.
     fn close(self: Box<Self>);
 }

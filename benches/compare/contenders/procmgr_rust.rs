@@ -1,11 +1,13 @@
 //! procmgr through Rust.
 
 use std::hint::black_box;
+use std::io::Read;
 use std::time::Duration;
 
 use procmgr::{Config, Manager, Process, ReadOptions, Request, State, Stream};
 
 use super::{Contender, Crowd};
+use crate::protocol::BUFFER_BYTES;
 
 pub(crate) struct ThroughRust(Manager);
 
@@ -42,6 +44,12 @@ impl Contender for ThroughRust {
         chunk.length
     }
 
+    fn follow(&self, (process, _): &mut Self::Child) {
+        let mut output = process.follow(Stream::Stdout);
+        let mut buffer = [0; BUFFER_BYTES];
+        while output.read(&mut buffer).expect("it is there") > 0 {}
+    }
+
     fn wait(&self, (process, _): &mut Self::Child) {
         black_box(process.wait().expect("it ends"));
     }
@@ -56,7 +64,6 @@ impl Contender for ThroughRust {
         Box::new(Managed {
             manager: Manager::open(config).expect("it opens"),
             processes: Vec::new(),
-            next: 0,
         })
     }
 }
@@ -64,8 +71,6 @@ impl Contender for ThroughRust {
 struct Managed {
     manager: Manager,
     processes: Vec<Process>,
-    /// The next one to be inspected.
-    next: usize,
 }
 
 impl Crowd for Managed {
@@ -82,13 +87,6 @@ impl Crowd for Managed {
 
     fn list(&self) {
         black_box(self.manager.list(None).expect("it is open"));
-    }
-
-    fn inspect(&mut self) {
-        let id = self.processes[self.next % self.processes.len()].id();
-        self.next += 1;
-        let found = self.manager.get(id).expect("it is there");
-        black_box(found.status().expect("it is there"));
     }
 
     fn close(self: Box<Self>) {

@@ -7,13 +7,15 @@ mod reading;
 mod snapshot;
 mod store;
 
+use std::fmt::Debug;
 use std::io::IoSliceMut;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
+use arbtest::arbitrary::{Result as Made, Unstructured};
+use arbtest::arbtest;
 
 use super::store::Filled;
 use super::{Output, ReadOptions, ReadState, Sizes};
@@ -40,14 +42,52 @@ fn tests_all() -> bool {
     std::env::var_os("PROCMGR_TEST_ALL").is_some_and(|all| all == "1")
 }
 
-/// The number of cases: `all` if all are tested, else a fifth of them. Failing cases are not stored in a
-/// file: the smallest one is printed, and belongs into a test of its own.
-fn cases(all: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if tests_all() { all } else { all / 5 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
+/// How long most properties are tested, in a plain run.
+const PROPERTY_TIME: Duration = Duration::from_millis(500);
+
+/// Tests a property with random cases, for this time or ten times as long if all cases are tested. Prints a
+/// case that fails, and its seed. `ARBTEST_SEED=0x...` in the environment tests this one alone. It belongs
+/// into a test of its own.
+fn check_property<Case: Debug + Clone>(
+    time: Duration,
+    mut make: impl FnMut(&mut Unstructured<'_>) -> Made<Case>,
+    mut check: impl FnMut(Case),
+) {
+    /// Prints the case if a panic drops it.
+    struct Shown<Case: Debug>(Case);
+    impl<Case: Debug> Drop for Shown<Case> {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                eprintln!("The case: {:?}", self.0);
+            }
+        }
     }
+    let times = if tests_all() { 10 } else { 1 };
+    arbtest(|source| {
+        let case = Shown(make(source)?);
+        check(case.0.clone());
+        Ok(())
+    })
+    // The largest cases take a kilobyte. A source that is used up gives the smallest values.
+    .size_min(1 << 8)
+    .size_max(1 << 10)
+    .budget(time * times);
+}
+
+/// A vector with as many elements as one of the lengths.
+fn vector<T>(
+    source: &mut Unstructured<'_>,
+    lengths: RangeInclusive<usize>,
+    mut element: impl FnMut(&mut Unstructured<'_>) -> Made<T>,
+) -> Made<Vec<T>> {
+    let length = source.int_in_range(lengths)?;
+    (0..length).map(|_| element(source)).collect()
+}
+
+/// A number in one of the ranges.
+fn in_one_of(source: &mut Unstructured<'_>, ranges: &[RangeInclusive<usize>]) -> Made<usize> {
+    let range = source.choose(ranges)?.clone();
+    source.int_in_range(range)
 }
 
 /// Does what `readv` does: fills the pieces one after the other, as far as there are bytes.
@@ -73,8 +113,8 @@ fn gap(total: usize, head: usize, tail: usize) -> Range<usize> {
 }
 
 /// A limit, including 0 and 1.
-fn limit() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(0), Just(1), 2..8_usize, 8..300_usize, 1000..5000_usize]
+fn limit(source: &mut Unstructured<'_>) -> Made<usize> {
+    in_one_of(source, &[0..=0, 1..=1, 2..=7, 8..=299, 1000..=4999])
 }
 
 fn sizes(head: usize, tail: usize) -> Sizes {
@@ -166,51 +206,46 @@ fn characters(bytes: &[u8]) -> Vec<Character> {
 }
 
 /// Text with characters of every length, with short and long lines.
-fn text() -> impl Strategy<Value = Vec<u8>> {
-    vec(piece(), 0..120).prop_map(|pieces| pieces.concat().into_bytes())
+fn text(source: &mut Unstructured<'_>) -> Made<Vec<u8>> {
+    Ok(vector(source, 0..=119, piece)?.concat().into_bytes())
 }
 
-fn piece() -> impl Strategy<Value = String> {
-    let one = |text: &'static str| Just(text.to_owned());
-    let pieces = prop_oneof![
-        one("a"),
-        one("word "),
-        one("é"),
-        one("€"),
-        one("🦀"),
-        one("\u{FFFD}"),
-    ];
-    prop_oneof![
-        6 => pieces.clone(),
-        1 => (pieces, 1..60_usize).prop_map(|(text, times)| text.repeat(times)),
-        1 => one("\n"),
-        1 => one("\n\n\n"),
-    ]
+fn piece(source: &mut Unstructured<'_>) -> Made<String> {
+    const PIECES: [&str; 6] = ["a", "word ", "é", "€", "🦀", "\u{FFFD}"];
+    Ok(match source.int_in_range(0..=8)? {
+        0..=5 => (*source.choose(&PIECES)?).to_owned(),
+        6 => source.choose(&PIECES)?.repeat(source.int_in_range(1..=59)?),
+        7 => "\n".to_owned(),
+        _ => "\n\n\n".to_owned(),
+    })
 }
 
 /// Text with invalid bytes in it.
-fn noisy() -> impl Strategy<Value = Vec<u8>> {
-    let invalid = prop_oneof![
-        Just(vec![0xFF]),
-        Just(vec![0x80]),
-        Just(vec![0xBF; 5]),
-        Just(vec![0xE2]),
-        Just(vec![0xE2, 0x82]),
-        Just(vec![0xF0, 0x9F, 0xA6]),
-        Just(vec![0xED, 0xA0, 0x80]),
-        Just(vec![0xC0, 0xAF]),
-        Just(vec![0xF4, 0x90, 0x80, 0x80]),
-        vec(
-            any::<u8>().prop_filter("no gap note", |byte| *byte != b'['),
-            0..20
-        ),
+fn noisy(source: &mut Unstructured<'_>) -> Made<Vec<u8>> {
+    const INVALID: [&[u8]; 9] = [
+        &[0xFF],
+        &[0x80],
+        &[0xBF; 5],
+        &[0xE2],
+        &[0xE2, 0x82],
+        &[0xF0, 0x9F, 0xA6],
+        &[0xED, 0xA0, 0x80],
+        &[0xC0, 0xAF],
+        &[0xF4, 0x90, 0x80, 0x80],
     ];
-    vec(
-        prop_oneof![
-            3 => piece().prop_map(String::into_bytes),
-            1 => invalid,
-        ],
-        0..80,
-    )
-    .prop_map(|pieces| pieces.concat())
+    let pieces = vector(source, 0..=79, |source| {
+        Ok(match source.int_in_range(0..=3)? {
+            0..=2 => piece(source)?.into_bytes(),
+            _ => match source.int_in_range(0..=INVALID.len())? {
+                // Any bytes but the first one of the note of a gap.
+                0 => vector(source, 0..=19, |source| {
+                    source
+                        .arbitrary()
+                        .map(|byte| if byte == b'[' { b']' } else { byte })
+                })?,
+                number => INVALID[number - 1].to_vec(),
+            },
+        })
+    })?;
+    Ok(pieces.concat())
 }

@@ -5,13 +5,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::super::{Output, ReadOptions, ReadState, Sink, Sizes};
 use super::*;
 use crate::time::Deadline;
+use parking_lot::Mutex;
 
 /// A survivor may write while its output is detached. A follower has got the end of the stream, so no
 /// byte may follow.
@@ -160,73 +157,103 @@ impl<'a> Follower<'a> {
     }
 }
 
-proptest! {
-    #![proptest_config(cases(400))]
-
-    #[test]
-    fn chunks_and_lost_are_the_whole_stream(
-        stream in noisy(),
-        head in limit(),
-        tail in limit(),
-        lossless in any::<bool>(),
-        turns in vec((0..64_usize, 0..2_usize, 4..40_usize), 0..60),
-    ) {
-        let output = Output::new(Sizes { head, tail, lossless }, Vec::new());
-        let characters = characters(&stream);
-        let mut followers = [RAW, WHOLE].map(|options| Follower::new(&stream, &characters, options));
-        let mut total = 0;
-        // What one follower of a lossless stream has read may be dropped for the other.
-        let gone = |total, followers: &[Follower<'_>]| {
-            let gap = gap(total, head, tail);
-            let read = followers.iter().map(|follower| follower.cursor as usize).max();
-            match lossless {
-                true => gap.start..gap.end.min(read.unwrap_or(0)).max(gap.start),
-                false => gap,
+#[test]
+fn chunks_and_lost_are_the_whole_stream() {
+    check_property(
+        PROPERTY_TIME,
+        |source| {
+            let (head, tail, lossless) = (limit(source)?, limit(source)?, source.arbitrary()?);
+            let turns = vector(source, 0..=59, |source| {
+                Ok((
+                    source.int_in_range(0..=63)?,
+                    source.int_in_range(0..=1)?,
+                    source.int_in_range(4..=39)?,
+                ))
+            })?;
+            Ok((noisy(source)?, head, tail, lossless, turns))
+        },
+        |(stream, head, tail, lossless, turns)| {
+            let output = Output::new(
+                Sizes {
+                    head,
+                    tail,
+                    lossless,
+                },
+                Vec::new(),
+            );
+            let characters = characters(&stream);
+            let mut followers =
+                [RAW, WHOLE].map(|options| Follower::new(&stream, &characters, options));
+            let mut total = 0;
+            // What one follower of a lossless stream has read may be dropped for the other.
+            let gone = |total, followers: &[Follower<'_>]| {
+                let gap = gap(total, head, tail);
+                let read = followers
+                    .iter()
+                    .map(|follower| follower.cursor as usize)
+                    .max();
+                match lossless {
+                    true => gap.start..gap.end.min(read.unwrap_or(0)).max(gap.start),
+                    false => gap,
+                }
+            };
+            for (length, number, capacity) in turns {
+                let next = stream.len().min(total + length);
+                write(&output, &stream[total..next]);
+                total = next;
+                let gone = gone(total, &followers);
+                followers[number].step(&output, total, &gone, capacity);
             }
-        };
-        for (length, number, capacity) in turns {
-            let next = stream.len().min(total + length);
-            write(&output, &stream[total..next]);
-            total = next;
-            let gone = gone(total, &followers);
-            followers[number].step(&output, total, &gone, capacity);
-        }
-        write(&output, &stream[total..]);
-        let total = stream.len();
-        assert_eq!(output.total(), total as u64);
-        assert!(output.close());
-        for number in 0..followers.len() {
-            let gone = gone(total, &followers);
-            let follower = &mut followers[number];
-            while follower.step(&output, total, &gone, 7) != ReadState::Eof {}
-            assert_eq!(follower.cursor, total as u64);
-            assert_eq!(follower.read + follower.lost, total as u64);
-        }
-    }
+            write(&output, &stream[total..]);
+            let total = stream.len();
+            assert_eq!(output.total(), total as u64);
+            assert!(output.close());
+            for number in 0..followers.len() {
+                let gone = gone(total, &followers);
+                let follower = &mut followers[number];
+                while follower.step(&output, total, &gone, 7) != ReadState::Eof {}
+                assert_eq!(follower.cursor, total as u64);
+                assert_eq!(follower.read + follower.lost, total as u64);
+            }
+        },
+    );
+}
 
-    #[test]
-    fn one_follower_of_a_lossless_stream_gets_all_of_it(
-        stream in noisy(),
-        head in limit(),
-        tail in limit(),
-        turns in vec((0..500_usize, 4..200_usize), 0..60),
-        whole in any::<bool>(),
-    ) {
-        let output = Output::new(Sizes { head, tail, lossless: true }, Vec::new());
-        let characters = characters(&stream);
-        let mut follower = Follower::new(&stream, &characters, if whole { WHOLE } else { RAW });
-        let mut total = 0;
-        for (length, capacity) in turns {
-            let next = stream.len().min(total + length);
-            write(&output, &stream[total..next]);
-            total = next;
-            follower.step(&output, total, &(0..0), capacity);
-        }
-        write(&output, &stream[total..]);
-        output.close();
-        while follower.step(&output, stream.len(), &(0..0), 50) != ReadState::Eof {}
-        assert_eq!((follower.read, follower.lost), (stream.len() as u64, 0));
-    }
+#[test]
+fn one_follower_of_a_lossless_stream_gets_all_of_it() {
+    check_property(
+        PROPERTY_TIME,
+        |source| {
+            let (head, tail, whole) = (limit(source)?, limit(source)?, source.arbitrary()?);
+            let turns = vector(source, 0..=59, |source| {
+                Ok((source.int_in_range(0..=499)?, source.int_in_range(4..=199)?))
+            })?;
+            Ok((noisy(source)?, head, tail, turns, whole))
+        },
+        |(stream, head, tail, turns, whole)| {
+            let output = Output::new(
+                Sizes {
+                    head,
+                    tail,
+                    lossless: true,
+                },
+                Vec::new(),
+            );
+            let characters = characters(&stream);
+            let mut follower = Follower::new(&stream, &characters, if whole { WHOLE } else { RAW });
+            let mut total = 0;
+            for (length, capacity) in turns {
+                let next = stream.len().min(total + length);
+                write(&output, &stream[total..next]);
+                total = next;
+                follower.step(&output, total, &(0..0), capacity);
+            }
+            write(&output, &stream[total..]);
+            output.close();
+            while follower.step(&output, stream.len(), &(0..0), 50) != ReadState::Eof {}
+            assert_eq!((follower.read, follower.lost), (stream.len() as u64, 0));
+        },
+    );
 }
 
 #[test]

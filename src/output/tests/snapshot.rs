@@ -4,8 +4,6 @@
 use std::ops::Range;
 use std::thread;
 
-use proptest::prelude::*;
-
 use super::super::{Output, Sizes, Snapshot, Truncation};
 use super::*;
 
@@ -179,37 +177,41 @@ fn check_snapshot(snapshot: &Snapshot, output: &[u8], head: usize, tail: usize, 
 }
 
 /// A limit for lines: none, tiny, medium.
-fn line_limit() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(0), 1..=40_usize, 41..=300_usize]
+fn line_limit(source: &mut Unstructured<'_>) -> Made<usize> {
+    in_one_of(source, &[0..=0, 1..=40, 41..=300])
 }
 
-proptest! {
-    #![proptest_config(cases(600))]
+#[test]
+fn a_snapshot_of_text_has_exact_counts() {
+    check_property(
+        PROPERTY_TIME,
+        |source| {
+            let (head, tail, max_line) = (limit(source)?, limit(source)?, line_limit(source)?);
+            let cut = source.int_in_range(0..=3)?;
+            Ok((text(source)?, cut, head, tail, max_line))
+        },
+        |(output, cut, head, tail, max_line)| {
+            // The last character may be incomplete.
+            let output = &output[..output.len().saturating_sub(cut)];
+            let snapshot = output_of(output, head, tail).snapshot(max_line);
+            check_snapshot(&snapshot, output, head, tail, max_line);
+        },
+    );
+}
 
-    #[test]
-    fn a_snapshot_of_text_has_exact_counts(
-        output in text(),
-        cut in 0..4_usize,
-        head in limit(),
-        tail in limit(),
-        max_line in line_limit(),
-    ) {
-        // The last character may be incomplete.
-        let output = &output[..output.len().saturating_sub(cut)];
-        let snapshot = output_of(output, head, tail).snapshot(max_line);
-        check_snapshot(&snapshot, output, head, tail, max_line);
-    }
-
-    #[test]
-    fn a_snapshot_of_any_bytes_is_text_with_exact_counts(
-        output in noisy(),
-        head in limit(),
-        tail in limit(),
-        max_line in line_limit(),
-    ) {
-        let snapshot = output_of(&output, head, tail).snapshot(max_line);
-        check_snapshot(&snapshot, &output, head, tail, max_line);
-    }
+#[test]
+fn a_snapshot_of_any_bytes_is_text_with_exact_counts() {
+    check_property(
+        PROPERTY_TIME,
+        |source| {
+            let (head, tail, max_line) = (limit(source)?, limit(source)?, line_limit(source)?);
+            Ok((noisy(source)?, head, tail, max_line))
+        },
+        |(output, head, tail, max_line)| {
+            let snapshot = output_of(&output, head, tail).snapshot(max_line);
+            check_snapshot(&snapshot, &output, head, tail, max_line);
+        },
+    );
 }
 
 /// The text of a snapshot without a limit for lines.

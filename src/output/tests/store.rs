@@ -4,11 +4,11 @@
 use std::io;
 use std::ops::Range;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-
 use super::super::store::{BURST_RING, Filled, Store};
-use super::{NOISE, cases, gap, limit, scatter};
+use super::{
+    Made, NOISE, PROPERTY_TIME, Unstructured, check_property, gap, in_one_of, limit, scatter,
+    vector,
+};
 
 /// Writes as much as the store takes. Returns how much that was.
 fn put(store: &mut Store, grow: bool, bytes: &[u8]) -> usize {
@@ -75,9 +75,9 @@ fn check_kept(store: &Store, written: &[u8], head: usize, tail: usize) {
     assert!(kept.bytes == [&written[..gap.start], &written[gap.end..]].concat());
 }
 
-/// A position in `total` bytes, or one of the next few.
-fn position(place: f64, total: usize) -> u64 {
-    (place * (total + 3) as f64) as u64
+/// A position in `total` bytes, or one of the next few. The place is in 65,536ths.
+fn position(place: u64, total: usize) -> u64 {
+    (place * (total as u64 + 3)) >> u16::BITS
 }
 
 #[derive(Debug, Clone)]
@@ -85,25 +85,27 @@ enum Step {
     Write(usize),
     Beyond(usize),
     Fail(io::ErrorKind),
-    Read(f64, usize),
+    Read(u64, usize),
     /// The follower with this number reads this many bytes.
     Follow(usize, usize),
 }
 
-fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    let size = move || prop_oneof![0..3_usize, 3..most / 16, most / 16..most];
-    let errors = prop_oneof![
-        Just(io::ErrorKind::WouldBlock),
-        Just(io::ErrorKind::Interrupted)
-    ];
-    let step = prop_oneof![
-        4 => size().prop_map(Step::Write),
-        1 => size().prop_map(Step::Beyond),
-        1 => errors.prop_map(Step::Fail),
-        2 => (0.0..1.0, size()).prop_map(|(place, length)| Step::Read(place, length)),
-        4 => (0..2_usize, size()).prop_map(|(number, length)| Step::Follow(number, length)),
-    ];
-    vec(step, 0..40)
+fn steps(source: &mut Unstructured<'_>, most: usize) -> Made<Vec<Step>> {
+    let sizes = [0..=2, 3..=most / 16 - 1, most / 16..=most - 1];
+    vector(source, 0..=39, |source| {
+        Ok(match source.int_in_range(0..=11)? {
+            0..=3 => Step::Write(in_one_of(source, &sizes)?),
+            4 => Step::Beyond(in_one_of(source, &sizes)?),
+            5 => Step::Fail(
+                *source.choose(&[io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted])?,
+            ),
+            6..=7 => Step::Read(
+                source.arbitrary::<u16>()?.into(),
+                in_one_of(source, &sizes)?,
+            ),
+            _ => Step::Follow(source.int_in_range(0..=1)?, in_one_of(source, &sizes)?),
+        })
+    })
 }
 
 /// A read error is returned to the caller and changes nothing.
@@ -115,136 +117,176 @@ fn fail(store: &mut Store, kind: io::ErrorKind) {
     }
 }
 
-proptest! {
-    #![proptest_config(cases(400))]
-
-    #[test]
-    fn a_store_keeps_its_first_and_its_last_bytes(
-        head in limit(),
-        tail in limit(),
-        steps in steps(6000),
-    ) {
-        let mut store = Store::new(head, tail, false);
-        let mut total = 0;
-        for step in steps {
-            match step {
-                Step::Write(length) | Step::Beyond(length) => {
-                    assert_eq!(put(&mut store, false, &NOISE[total..total + length]), length);
-                    total += length;
+#[test]
+fn a_store_keeps_its_first_and_its_last_bytes() {
+    check_property(
+        PROPERTY_TIME,
+        |source| Ok((limit(source)?, limit(source)?, steps(source, 6000)?)),
+        |(head, tail, steps)| {
+            let mut store = Store::new(head, tail, false);
+            let mut total = 0;
+            for step in steps {
+                match step {
+                    Step::Write(length) | Step::Beyond(length) => {
+                        assert_eq!(
+                            put(&mut store, false, &NOISE[total..total + length]),
+                            length
+                        );
+                        total += length;
+                    }
+                    Step::Fail(kind) => fail(&mut store, kind),
+                    Step::Read(place, length) => {
+                        let gone = gap(total, head, tail);
+                        check_read(
+                            &store,
+                            &NOISE[..total],
+                            &gone,
+                            position(place, total),
+                            length,
+                        );
+                    }
+                    Step::Follow(..) => assert!(!store.mark_read(total as u64)),
                 }
-                Step::Fail(kind) => fail(&mut store, kind),
-                Step::Read(place, length) => {
-                    let gone = gap(total, head, tail);
-                    check_read(&store, &NOISE[..total], &gone, position(place, total), length);
-                }
-                Step::Follow(..) => assert!(!store.mark_read(total as u64)),
+                assert_eq!(store.total(), total as u64);
+                check_kept(&store, &NOISE[..total], head, tail);
             }
-            assert_eq!(store.total(), total as u64);
+            assert!(
+                held(&store) <= head + tail.max(BURST_RING),
+                "more memory than a hot stream may take"
+            );
+            store.end_burst();
+            assert!(held(&store) <= head + tail, "more memory than allowed");
             check_kept(&store, &NOISE[..total], head, tail);
-        }
-        assert!(held(&store) <= head + tail.max(BURST_RING), "more memory than a burst may take");
-        store.end_burst();
-        assert!(held(&store) <= head + tail, "more memory than allowed");
-        check_kept(&store, &NOISE[..total], head, tail);
 
-        store.shrink();
-        let gone = gap(total, head, tail);
-        assert_eq!(held(&store), total - gone.len(), "memory for bytes that never came");
-        check_kept(&store, &NOISE[..total], head, tail);
-        for cursor in [0, gone.start, gone.start + 1, gone.end, gone.end + 1, total, total + 1] {
-            check_read(&store, &NOISE[..total], &gone, cursor as u64, total + 1);
-        }
-    }
+            store.shrink();
+            let gone = gap(total, head, tail);
+            assert_eq!(
+                held(&store),
+                total - gone.len(),
+                "memory for bytes that never came"
+            );
+            check_kept(&store, &NOISE[..total], head, tail);
+            for cursor in [
+                0,
+                gone.start,
+                gone.start + 1,
+                gone.end,
+                gone.end + 1,
+                total,
+                total + 1,
+            ] {
+                check_read(&store, &NOISE[..total], &gone, cursor as u64, total + 1);
+            }
+        },
+    );
 }
 
-proptest! {
-    #![proptest_config(cases(60))]
-
-    #[test]
-    fn a_lossless_store_keeps_unread_bytes(
-        head in limit(),
-        tail in prop_oneof![limit(), 200_000..400_000_usize],
-        steps in steps(300_000),
-    ) {
-        let mut store = Store::new(head, tail, true);
-        let mut total = 0;
-        let mut cursors = [0_u64; 2];
-        let mut gone = 0..0;
-        let mut stalled = false;
-        let mut grown = false;
-        // The number of unread bytes that it holds when it is full. Not promised, but always the same,
-        // and at least the tail.
-        let mut capacity = None;
-        for step in steps {
-            match step {
-                Step::Write(length) => {
-                    let length = length.min(NOISE.len() - total);
-                    let count = put(&mut store, false, &NOISE[total..total + length]);
-                    total += count;
-                    if count < length {
-                        let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
-                        let unread = total - read.max(head);
-                        assert!(unread > 0 && unread >= tail, "full of {unread} unread bytes");
-                        if !grown {
-                            assert_eq!(unread, *capacity.get_or_insert(unread));
+#[test]
+fn a_lossless_store_keeps_unread_bytes() {
+    check_property(
+        // Its cases are large.
+        PROPERTY_TIME * 4,
+        |source| {
+            let head = limit(source)?;
+            let tail = match source.arbitrary()? {
+                true => limit(source)?,
+                false => source.int_in_range(200_000..=399_999)?,
+            };
+            Ok((head, tail, steps(source, 300_000)?))
+        },
+        |(head, tail, steps)| {
+            let mut store = Store::new(head, tail, true);
+            let mut total = 0;
+            let mut cursors = [0_u64; 2];
+            let mut gone = 0..0;
+            let mut stalled = false;
+            let mut grown = false;
+            // The number of unread bytes that it holds when it is full. Not promised, but always the same,
+            // and at least the tail.
+            let mut capacity = None;
+            for step in steps {
+                match step {
+                    Step::Write(length) => {
+                        let length = length.min(NOISE.len() - total);
+                        let count = put(&mut store, false, &NOISE[total..total + length]);
+                        total += count;
+                        if count < length {
+                            let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
+                            let unread = total - read.max(head);
+                            assert!(
+                                unread > 0 && unread >= tail,
+                                "full of {unread} unread bytes"
+                            );
+                            if !grown {
+                                assert_eq!(unread, *capacity.get_or_insert(unread));
+                            }
+                            let again = store.fill(false, |_| panic!("read without room"));
+                            assert_eq!(again.ok(), Some(Filled::Full));
+                            stalled = true;
                         }
-                        let again = store.fill(false, |_| panic!("read without room"));
-                        assert_eq!(again.ok(), Some(Filled::Full));
-                        stalled = true;
+                    }
+                    Step::Beyond(length) => {
+                        let length = length.min(NOISE.len() - total);
+                        assert_eq!(put(&mut store, true, &NOISE[total..total + length]), length);
+                        total += length;
+                        grown = true;
+                    }
+                    Step::Fail(kind) => {
+                        let before = store.total();
+                        fail(&mut store, kind);
+                        assert_eq!(store.total(), before);
+                        // The fill may have been the one that found the store full.
+                        stalled |= store.fill(false, |_| Err(kind.into())).is_ok();
+                    }
+                    Step::Read(place, length) => {
+                        check_read(
+                            &store,
+                            &NOISE[..total],
+                            &gone,
+                            position(place, total),
+                            length,
+                        );
+                    }
+                    Step::Follow(number, length) => {
+                        let found = store.find(cursors[number]);
+                        check_read(&store, &NOISE[..total], &gone, cursors[number], length);
+                        let count = store.copy(found.position, &mut vec![0; length]);
+                        cursors[number] = found.position + count as u64;
+                        let resumed = store.mark_read(cursors[number]);
+                        assert!(stalled || !resumed, "resumed without having stopped");
+                        let caught_up = cursors.contains(&(total as u64));
+                        assert!(resumed || !(stalled && caught_up), "everything was read");
+                        if resumed {
+                            stalled = false;
+                            let more = NOISE.len().min(total + 1);
+                            total += put(&mut store, false, &NOISE[total..more]);
+                            assert_eq!(total, more, "it said that there is room");
+                        }
                     }
                 }
-                Step::Beyond(length) => {
-                    let length = length.min(NOISE.len() - total);
-                    assert_eq!(put(&mut store, true, &NOISE[total..total + length]), length);
-                    total += length;
-                    grown = true;
-                }
-                Step::Fail(kind) => {
-                    let before = store.total();
-                    fail(&mut store, kind);
-                    assert_eq!(store.total(), before);
-                    // The fill may have been the one that found the store full.
-                    stalled |= store.fill(false, |_| Err(kind.into())).is_ok();
-                }
-                Step::Read(place, length) => {
-                    check_read(&store, &NOISE[..total], &gone, position(place, total), length);
-                }
-                Step::Follow(number, length) => {
-                    let found = store.find(cursors[number]);
-                    check_read(&store, &NOISE[..total], &gone, cursors[number], length);
-                    let count = store.copy(found.position, &mut vec![0; length]);
-                    cursors[number] = found.position + count as u64;
-                    let resumed = store.mark_read(cursors[number]);
-                    assert!(stalled || !resumed, "resumed without having stopped");
-                    let caught_up = cursors.contains(&(total as u64));
-                    assert!(resumed || !(stalled && caught_up), "everything was read");
-                    if resumed {
-                        stalled = false;
-                        let more = NOISE.len().min(total + 1);
-                        total += put(&mut store, false, &NOISE[total..more]);
-                        assert_eq!(total, more, "it said that there is room");
-                    }
-                }
-            }
-            assert_eq!(store.total(), total as u64);
-            check_kept(&store, &NOISE[..total], head, tail);
+                assert_eq!(store.total(), total as u64);
+                check_kept(&store, &NOISE[..total], head, tail);
 
-            // The dropped range only grows, and only over bytes that were read and are not in head or tail.
-            let from = head.min(total);
-            let until = store.find(from as u64).position as usize;
-            let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
-            assert!(until >= gone.end, "dropped bytes came back");
-            assert!(until <= gap(total, head, tail).end.min(read).max(from), "dropped too early");
-            gone = from..until;
+                // The dropped range only grows, and only over bytes that were read and are not in head or tail.
+                let from = head.min(total);
+                let until = store.find(from as u64).position as usize;
+                let read = cursors.iter().max().map_or(0, |cursor| *cursor as usize);
+                assert!(until >= gone.end, "dropped bytes came back");
+                assert!(
+                    until <= gap(total, head, tail).end.min(read).max(from),
+                    "dropped too early"
+                );
+                gone = from..until;
+                check_read(&store, &NOISE[..total], &gone, 0, total);
+                check_read(&store, &NOISE[..total], &gone, from as u64, total);
+            }
+            store.shrink();
+            check_kept(&store, &NOISE[..total], head, tail);
             check_read(&store, &NOISE[..total], &gone, 0, total);
-            check_read(&store, &NOISE[..total], &gone, from as u64, total);
-        }
-        store.shrink();
-        check_kept(&store, &NOISE[..total], head, tail);
-        check_read(&store, &NOISE[..total], &gone, 0, total);
-        check_read(&store, &NOISE[..total], &gone, gone.end as u64, total);
-        assert_eq!(held(&store), total - gone.len());
-    }
+            check_read(&store, &NOISE[..total], &gone, gone.end as u64, total);
+            assert_eq!(held(&store), total - gone.len());
+        },
+    );
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//go:build !procmgr_source
+
 package main
 
 import (
@@ -7,22 +9,20 @@ import (
 )
 
 const (
-	headBytes = 16 << 10
-	tailBytes = 16 << 10
 	lineBytes = 2048
 	cutMark   = " ... [truncated]"
 )
 
-// buffer keeps the first and the last bytes of what is written to it, as the reference system does. With stamps set it
-// also notes when each time stamp in the output arrived.
+// buffer keeps the first and the last bytes of what is written to it, as the reference system does, and gives each piece to
+// a follower, if there is one.
 type buffer struct {
-	mu     sync.Mutex
-	head   []byte
-	tail   []byte
-	at     int
-	full   bool
-	total  int
-	stamps func(chunk []byte)
+	mu       sync.Mutex
+	head     []byte
+	tail     []byte
+	at       int
+	full     bool
+	total    int
+	follower func(chunk []byte)
 }
 
 func (b *buffer) Write(chunk []byte) (int, error) {
@@ -30,8 +30,8 @@ func (b *buffer) Write(chunk []byte) (int, error) {
 	defer b.mu.Unlock()
 	length := len(chunk)
 	b.total += length
-	if b.stamps != nil {
-		b.stamps(chunk)
+	if b.follower != nil {
+		b.follower(chunk)
 	}
 	if room := headBytes - len(b.head); room > 0 {
 		taken := min(room, len(chunk))
@@ -53,7 +53,7 @@ func (b *buffer) Write(chunk []byte) (int, error) {
 	return length, nil
 }
 
-// snapshot gives the bounded text, lines cut.
+// snapshot returns the bounded text, lines cut.
 func (b *buffer) snapshot() string {
 	b.mu.Lock()
 	head := append([]byte(nil), b.head...)

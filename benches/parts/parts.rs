@@ -1,13 +1,13 @@
-//! What the parts cost, each by itself: `cargo bench --bench parts`.
+//! What the parts cost, each by itself: `cargo bench -p procmgr-parts`.
 //!
-//! The kept bytes of a stream, the table of keys, a snapshot, and calls through the C face beside the same calls in Rust.
+//! The kept bytes of a stream, the table of keys, a snapshot, and calls through the C interface and the same calls in Rust.
 //! What whole commands cost is measured in `compare`.
 
 #![allow(unsafe_code)]
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
-/// The store itself, which nobody else has access to. It depends on the standard library alone.
-#[path = "../src/output/store.rs"]
+/// The store itself, which the library does not export. It depends on the standard library alone.
+#[path = "../../src/output/store.rs"]
 #[allow(dead_code)]
 mod store;
 
@@ -35,7 +35,7 @@ fn parts(criterion: &mut Criterion) {
     calls(criterion);
 }
 
-/// Writes as the reader does, but out of memory: what is left is the book-keeping and the copy that the kernel makes.
+/// Writes as the reader does, but from memory: measures the book-keeping and the copy that the kernel makes.
 fn stores(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("store");
     let chunk = [b'x'; WRITE];
@@ -106,7 +106,7 @@ fn keys(criterion: &mut Criterion) {
     let request = Request::new(":").key("known");
     let process = manager.start(&request).expect("it starts");
     process.wait().expect("it ends");
-    let mut group = criterion.benchmark_group("ledger");
+    let mut group = criterion.benchmark_group("keys");
     group.bench_function("attach", |bencher| {
         bencher.iter(|| {
             let attached = manager.start(&request).expect("it is known");
@@ -148,7 +148,7 @@ fn run(manager: &Manager, command: &str) -> Process {
     process
 }
 
-/// What the C face does too: it finds the process by its id.
+/// As the C interface does, finds the process by its id first.
 fn inspect(manager: &Manager, process: &Process) {
     let found = manager.get(process.id()).expect("it is there");
     black_box(found.status().expect("a status"));
@@ -161,7 +161,7 @@ fn read(manager: &Manager, process: &Process, buffer: &mut [u8]) {
     black_box(buffer);
 }
 
-/// A command that has ended, behind the C face.
+/// A command that has ended, used through the C interface.
 struct Face {
     manager: mgr_t,
     id: mgr_id,

@@ -1,6 +1,6 @@
-"""Python's subprocess as a contender of the comparison (`cargo bench --bench compare`).
+"""Python's subprocess as a contender of the comparison (`cargo bench -p procmgr-compare`).
 
-Does the jobs that come in on standard input; what they are is told in benches/compare/protocol.rs.
+Does the jobs that it reads from standard input; protocol.rs describes them.
 """
 
 import mmap
@@ -39,6 +39,11 @@ def start_returns(command):
     took = now() - begun
     finish(child)
     return took
+
+
+def spaced_start_returns(command):
+    time.sleep(0.001)
+    return start_returns(command)
 
 
 def start_to_end(command):
@@ -102,7 +107,13 @@ def job(name, *fields):
         return [many(int(fields[0]), int(fields[1]), fields[2])]
     if name == "arrival":
         return arrivals(fields[1])
-    rounds = {"start": start_returns, "whole": start_to_end, "exit": exit_known}[name]
+    rounds = {
+        "start": start_returns,
+        "spaced": spaced_start_returns,
+        "whole": start_to_end,
+        "follow": start_to_end,
+        "exit": exit_known,
+    }[name]
     return [rounds(*fields[1:]) for _ in range(int(fields[0]))]
 
 

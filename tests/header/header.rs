@@ -1,6 +1,6 @@
 //! Checks that `include/procmgr.h` is what the sources generate.
 //!
-//! After a change of the C interface, `PROCMGR_BLESS=1 cargo test --test header` writes it.
+//! After a change of the C interface, `PROCMGR_BLESS=1 cargo test -p procmgr-header` writes it.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,15 @@ const SOURCES: [&str; 11] = [
     "events",
 ];
 
+/// The repository.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).expect("it is two levels deep")
+}
+
 #[test]
 fn the_header_is_what_the_sources_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let path = root.join("include/procmgr.h");
     let generated = generate(root);
     if std::env::var_os("PROCMGR_BLESS").is_some() {
@@ -29,7 +35,7 @@ fn the_header_is_what_the_sources_say() {
 
 #[test]
 fn the_table_of_contents_lists_each_function_in_its_order() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
     let listed: Vec<&str> = contents(&header)
         .into_iter()
@@ -41,7 +47,7 @@ fn the_table_of_contents_lists_each_function_in_its_order() {
 
 #[test]
 fn the_header_holds_the_example_and_the_version() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
     let example = fs::read_to_string(root.join("examples/c/run.c")).expect("the example is there");
     // A comment cannot hold a comment of the same kind.
@@ -69,7 +75,7 @@ fn the_header_holds_the_example_and_the_version() {
 
 #[test]
 fn the_header_has_no_names_but_ours() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
     let mut code = String::new();
     let mut rest = header.as_str();

@@ -1,6 +1,6 @@
-// Go's os/exec as a contender of the comparison (`cargo bench --bench compare`), used as the reference system uses it:
-// one buffer as standard output and error, a process group, a goroutine in Wait. Does the jobs that come in on standard
-// input; what they are is told in benches/compare/protocol.rs.
+// A contender of the comparison (`cargo bench -p procmgr-compare`) in Go: with os/exec (osexec.go), or with the build tag
+// procmgr_source with procmgr's package (procmgr.go). Does the jobs that it reads from standard input; protocol.rs
+// describes them.
 package main
 
 import (
@@ -8,13 +8,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 	"unsafe"
+)
+
+// What is kept of an output.
+const (
+	headBytes = 16 << 10
+	tailBytes = 16 << 10
 )
 
 // now is the monotonic clock that all processes share, in nanoseconds.
@@ -25,36 +30,6 @@ func now() int64 {
 		panic(e)
 	}
 	return t.Nano()
-}
-
-type child struct {
-	cmd  *exec.Cmd
-	out  *buffer
-	err  error
-	done chan struct{}
-}
-
-func start(command string, out *buffer) *child {
-	cmd := exec.Command("/bin/sh", "-c", command)
-	cmd.Stdout = out
-	cmd.Stderr = out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		panic(err)
-	}
-	c := &child{cmd: cmd, out: out, done: make(chan struct{})}
-	go func() {
-		c.err = cmd.Wait()
-		close(c.done)
-	}()
-	return c
-}
-
-func (c *child) finish() {
-	<-c.done
-	if c.err != nil {
-		panic(c.err)
-	}
 }
 
 func timed(rounds int, round func() int64) []int64 {
@@ -74,7 +49,7 @@ func many(callers, rounds int, command string) int64 {
 		go func() {
 			ready.Wait()
 			for i := 0; i < each; i++ {
-				start(command, new(buffer)).finish()
+				start(command, nil).finish()
 			}
 			over.Done()
 		}()
@@ -85,18 +60,15 @@ func many(callers, rounds int, command string) int64 {
 	return time.Since(begun).Nanoseconds() / int64(each*callers)
 }
 
-// arrivals takes a time stamp for arrived when the writer has been given it, which is the earliest moment at which
-// anybody could learn of it.
+// arrivals gives the time from each write of a stamp until the bytes are given to the follower.
 func arrivals(command string) []int64 {
 	var times []int64
-	out := new(buffer)
-	out.stamps = func(chunk []byte) {
+	start(command, func(chunk []byte) {
 		at := now()
 		for ; len(chunk) >= 8; chunk = chunk[8:] {
 			times = append(times, at-int64(binary.NativeEndian.Uint64(chunk)))
 		}
-	}
-	start(command, out).finish()
+	}).finish()
 	return times
 }
 
@@ -135,10 +107,13 @@ func job(fields []string) []int64 {
 	switch fields[0] {
 	case "ballast":
 		ballast(number(1))
-	case "start":
+	case "start", "spaced":
 		return timed(number(1), func() int64 {
+			if fields[0] == "spaced" {
+				time.Sleep(time.Millisecond)
+			}
 			begun := time.Now()
-			c := start(fields[2], new(buffer))
+			c := start(fields[2], nil)
 			took := time.Since(begun)
 			c.finish()
 			return took.Nanoseconds()
@@ -146,7 +121,13 @@ func job(fields []string) []int64 {
 	case "whole":
 		return timed(number(1), func() int64 {
 			begun := time.Now()
-			start(fields[2], new(buffer)).finish()
+			start(fields[2], nil).finish()
+			return time.Since(begun).Nanoseconds()
+		})
+	case "follow":
+		return timed(number(1), func() int64 {
+			begun := time.Now()
+			start(fields[2], func([]byte) {}).finish()
 			return time.Since(begun).Nanoseconds()
 		})
 	case "callers":
@@ -155,15 +136,15 @@ func job(fields []string) []int64 {
 		return arrivals(fields[2])
 	case "exit":
 		return timed(number(1), func() int64 {
-			start(fields[2], new(buffer)).finish()
+			start(fields[2], nil).finish()
 			return now() - stamp(fields[3])
 		})
 	case "snapshot":
-		c := start(fields[2], new(buffer))
+		c := start(fields[2], nil)
 		c.finish()
 		return timed(number(1), func() int64 {
 			begun := time.Now()
-			text := c.out.snapshot()
+			text := c.snapshot()
 			took := time.Since(begun)
 			if len(text) < headBytes+tailBytes {
 				panic("the text is too short")
@@ -173,16 +154,16 @@ func job(fields []string) []int64 {
 	case "crowd", "crowd-start":
 		return timed(number(1), func() int64 {
 			begun := time.Now()
-			crowd = append(crowd, start(fields[2], new(buffer)))
+			crowd = append(crowd, start(fields[2], nil))
 			return time.Since(begun).Nanoseconds()
 		})
 	case "crowd-close":
 		begun := time.Now()
 		for _, c := range crowd {
-			_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
+			c.kill()
 		}
 		for _, c := range crowd {
-			<-c.done
+			c.wait()
 		}
 		crowd = nil
 		return []int64{time.Since(begun).Nanoseconds()}

@@ -1,3 +1,0 @@
-module procmgr.bench/peer
-
-go 1.21
