@@ -79,6 +79,8 @@ type hub struct {
 	byToken map[uint64]*exit
 	// The last token that was given.
 	token uint64
+	// The number of pidfds that may be open at once.
+	maxExits int
 	// How many exits were reported since events were last taken.
 	reported int
 }
@@ -145,12 +147,13 @@ type waiter struct {
 
 func newHub(manager C.mgr_t) (*hub, error) {
 	h := &hub{
-		starts:  make(chan struct{}, startsAtOnce),
-		calls:   make(chan struct{}, callsAtOnce),
-		done:    make(chan struct{}),
-		topics:  make(map[topic]map[*waiter]struct{}),
-		exits:   make(map[C.mgr_id]*exit),
-		byToken: make(map[uint64]*exit),
+		starts:   make(chan struct{}, startsAtOnce),
+		calls:    make(chan struct{}, callsAtOnce),
+		done:     make(chan struct{}),
+		topics:   make(map[topic]map[*waiter]struct{}),
+		exits:    make(map[C.mgr_id]*exit),
+		byToken:  make(map[uint64]*exit),
+		maxExits: maxExits,
 	}
 	if code, cause := C.mgr_events_open(manager, &h.events); code < 0 {
 		return nil, failure("open", "", code, cause)
@@ -367,7 +370,7 @@ func (h *hub) watchExit(id *C.mgr_id, w *waiter, fd int) bool {
 		e.waiters[w] = struct{}{}
 		return true
 	}
-	if h.exits == nil || len(h.exits) >= maxExits {
+	if h.exits == nil || len(h.exits) >= h.maxExits {
 		syscall.Close(fd)
 		return false
 	}
@@ -441,7 +444,7 @@ func (h *hub) leave(t topic, w *waiter) {
 	if e := w.exit; e != nil && h.exits != nil {
 		delete(e.waiters, w)
 		// It is kept for the next waiter, such as the next read, while there is room.
-		if len(e.waiters) == 0 && len(h.exits) > maxExits/2 {
+		if len(e.waiters) == 0 && len(h.exits) > h.maxExits/2 {
 			h.forget(e)
 		}
 	}

@@ -154,6 +154,65 @@ func TestManyFollowers(t *testing.T) {
 	}
 }
 
+// 5,000 goroutines that wait and 5,000 that follow, at the same time.
+func TestThousandsOfBoth(t *testing.T) {
+	const many, processes, fewOSThreads = 5000, 500, 50
+	m := open(t, Config{})
+	var running []*Process
+	for i := 0; i < processes; i++ {
+		running = append(running, start(t, m, Request{Command: "echo ready; exec sleep 600"}))
+	}
+	ctx := limited(t)
+	errs := make(chan error, 2*many)
+	for i := 0; i < many; i++ {
+		p := running[i%processes]
+		go func() {
+			s, err := p.Wait(ctx)
+			if err == nil && s.Signal != syscall.SIGKILL {
+				err = fmt.Errorf("%+v", s)
+			}
+			errs <- err
+		}()
+		go func() {
+			all, err := io.ReadAll(p.Follow(ctx, Stdout))
+			if err == nil && string(all) != "ready\n" {
+				err = fmt.Errorf("%q", all)
+			}
+			errs <- err
+		}()
+	}
+	until(t, "all wait", func() bool { return m.waiting() == 2*many || len(errs) > 0 })
+	if _, others := threads(t); others >= fewOSThreads {
+		t.Errorf("%d OS threads", others)
+	}
+	for _, p := range running {
+		check(t, p.Signal(syscall.SIGKILL))
+	}
+	for i := 0; i < 2*many; i++ {
+		check(t, <-errs)
+	}
+	if _, others := threads(t); others >= fewOSThreads {
+		t.Errorf("%d OS threads when all have ended", others)
+	}
+}
+
+// Where the kernel gives no pidfd, an event reports the end.
+func TestWithoutPidfds(t *testing.T) {
+	m := open(t, Config{})
+	m.hub.mu.Lock()
+	m.hub.maxExits = 0
+	m.hub.mu.Unlock()
+	for i := 0; i < 20; i++ {
+		p := run(t, m, "echo x; sleep 0.01")
+		if all, err := io.ReadAll(p.Follow(limited(t), Stdout)); err != nil || string(all) != "x\n" {
+			t.Errorf("%q, %v", all, err)
+		}
+		if s := wait(t, run(t, m, "sleep 0.01; exit 3")); s.ExitCode != 3 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 // When so much happens that the library cannot keep it for the dispatcher, nobody waits for ever.
 func TestMissedEvents(t *testing.T) {
 	m := open(t, Config{})
