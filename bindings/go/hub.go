@@ -74,6 +74,8 @@ type hub struct {
 	// How many waiters need events, and whether the descriptor of the events is armed.
 	needs int
 	armed bool
+	// Where need takes events to.
+	old [batch]C.procmgr_go_event
 	// The processes whose pidfd is registered, by id and by token. exits is nil when the dispatcher has ended.
 	exits   map[C.mgr_id]*exit
 	byToken map[uint64]*exit
@@ -285,17 +287,7 @@ func (h *hub) take(taken *[batch]C.procmgr_go_event) error {
 		var count C.int32_t
 		code, cause := C.procmgr_go_events(h.events, &taken[0], batch, &count)
 		h.mu.Lock()
-		for i := range taken[:count] {
-			event := &taken[i]
-			switch event.kind {
-			case C.MGR_EVENT_MISSED:
-				h.wakeAll()
-			case C.MGR_EVENT_READABLE:
-				h.tell(topic{event.id, event.kind, event.stream})
-			default:
-				h.tell(topic{event.id, event.kind, 0})
-			}
-		}
+		h.tellEach(taken[:count])
 		if code == C.MGR_TIMEOUT && h.needs > 0 {
 			h.armEvents()
 		}
@@ -305,6 +297,21 @@ func (h *hub) take(taken *[batch]C.procmgr_go_event) error {
 			return failure("wait", "", code, cause)
 		case code == C.MGR_TIMEOUT:
 			return nil
+		}
+	}
+}
+
+// tellEach wakes the waiters for these events. Called with the lock held.
+func (h *hub) tellEach(taken []C.procmgr_go_event) {
+	for i := range taken {
+		event := &taken[i]
+		switch event.kind {
+		case C.MGR_EVENT_MISSED:
+			h.wakeAll()
+		case C.MGR_EVENT_READABLE:
+			h.tell(topic{event.id, event.kind, event.stream})
+		default:
+			h.tell(topic{event.id, event.kind, 0})
 		}
 	}
 }
@@ -319,16 +326,33 @@ func (h *hub) armEvents() {
 // syscall.EPOLLONESHOT: reported once, and then not before it is armed again.
 const epollOneShot = 1 << 30
 
-// need lets events be taken while the waiter waits. Called with the lock held.
+// need lets events be taken until one has woken the waiter. Called with the lock held.
 func (h *hub) need(w *waiter) {
 	if !w.needs {
 		w.needs = true
 		h.needs++
 	}
+	if h.armed {
+		return
+	}
+	// Old events, such as that of the start, are taken here: they would wake the dispatcher at once. If there are many
+	// more, they do.
+	var count C.int32_t
+	if C.procmgr_go_events(h.events, &h.old[0], batch, &count); count > 0 {
+		h.tellEach(h.old[:count])
+	}
 	h.armEvents()
 }
 
-// needEvents lets events be taken while the waiter waits.
+// satisfy ends that events are taken for this waiter. Called with the lock held.
+func (h *hub) satisfy(w *waiter) {
+	if w.needs {
+		w.needs = false
+		h.needs--
+	}
+}
+
+// needEvents lets events be taken until one has woken the waiter.
 func (h *hub) needEvents(w *waiter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -398,6 +422,7 @@ func (h *hub) forget(e *exit) {
 func (h *hub) tell(t topic) {
 	for w := range h.topics[t] {
 		w.told = true
+		h.satisfy(w)
 		w.wake()
 	}
 }
@@ -406,6 +431,7 @@ func (h *hub) tell(t topic) {
 func (h *hub) wakeAll() {
 	for _, waiters := range h.topics {
 		for w := range waiters {
+			h.satisfy(w)
 			w.wake()
 		}
 	}
@@ -438,9 +464,7 @@ func (h *hub) leave(t topic, w *waiter) {
 	if len(h.topics[t]) == 0 {
 		delete(h.topics, t)
 	}
-	if w.needs {
-		h.needs--
-	}
+	h.satisfy(w)
 	if e := w.exit; e != nil && h.exits != nil {
 		delete(e.waiters, w)
 		// It is kept for the next waiter, such as the next read, while there is room.
