@@ -93,7 +93,7 @@ func runsAsEverywhere(m *Manager) error {
 	return nil
 }
 
-// One of the host's own children, which nobody takes from it.
+// One of the host's own children, which the library does not reap.
 func runsBeside() error {
 	err := exec.Command("/bin/sh", "-c", "exit 5").Run()
 	var exit *exec.ExitError
@@ -157,7 +157,7 @@ func TestStopAndCloseInAHostThatTakesEverySignal(t *testing.T) {
 	}
 }
 
-// gone waits until there is no such process, or only a zombie that somebody else will reap.
+// gone waits until there is no such process, or only a zombie that another process will reap.
 func gone(t *testing.T, pid string) {
 	t.Helper()
 	until(t, "the end of "+pid, func() bool {
@@ -208,7 +208,7 @@ func TestSignalsOfTheHostComeToTheHost(t *testing.T) {
 	for number := syscall.Signal(1); number < 32; number++ {
 		switch number {
 		case syscall.SIGKILL, syscall.SIGSTOP:
-			continue // Nobody can take these.
+			continue // These cannot be handled.
 		case syscall.SIGPROF:
 			continue // Go's runtime does.
 		}

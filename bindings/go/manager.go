@@ -41,7 +41,7 @@ func Open(config Config) (*Manager, error) {
 	return m, nil
 }
 
-// releaseWhenGarbage gives the handle back when nobody can use it any more.
+// releaseWhenGarbage releases the handle when nothing refers to the manager any more.
 func (m *Manager) releaseWhenGarbage() {
 	runtime.SetFinalizer(m, func(m *Manager) {
 		if m.whole == nil {
@@ -56,7 +56,7 @@ func (m *Manager) releaseWhenGarbage() {
 func (m *Manager) begin() { m.hub.begin() }
 func (m *Manager) end() {
 	m.hub.end()
-	// The handle must not be given back before.
+	// The handle must not be released before.
 	runtime.KeepAlive(m)
 }
 
@@ -95,7 +95,7 @@ func (m *Manager) Close() error {
 // When ctx ends before that, Start returns its error at once, and the process, if there will be one, is killed. After
 // that ctx has nothing to do with the process: a time limit is set in the request.
 //
-// On another error nothing was started. ErrInvalid says that the request cannot be started by anybody, ErrSpawn that the
+// On another error nothing was started. ErrInvalid says that the request cannot be started on any system, ErrSpawn that the
 // system did not start it: then [Error] has the step that failed and the Errno.
 func (m *Manager) Start(ctx context.Context, request Request) (*Process, error) {
 	if err := ctx.Err(); err != nil {

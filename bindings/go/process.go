@@ -174,7 +174,7 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) (Status, error)
 			}
 			return !status.Running(), err
 		}
-		// Again when nobody knows whether it was told: what was not, would never be.
+		// Also after a wake-up without the event: events may have been dropped.
 		rest := grace
 		if begun && grace > 0 {
 			if rest = time.Until(deadline); rest < 0 {

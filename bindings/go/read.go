@@ -40,7 +40,7 @@ const (
 // TruncationStrategy is how the text of an [Output] is chosen: its beginning and its end.
 const TruncationStrategy = "head_tail"
 
-// An Output is a bounded picture of a stream, as text: valid UTF-8, the whole output, or its beginning and its end with a
+// An Output is a text of bounded size that stands for a stream: valid UTF-8, the whole output, or its beginning and its end with a
 // note between them.
 type Output struct {
 	Text string
@@ -101,8 +101,8 @@ func (p *Process) Read(ctx context.Context, stream Stream, cursor uint64, buffer
 	return p.read(ctx, stream, cursor, buffer, false)
 }
 
-// How often what survives a process is asked for its output. The library tells of a stream once its process has ended in
-// any case, so there is nothing to wait for.
+// How often the output of a process that has ended is read, while a survivor holds it. The library reports such a stream as
+// readable once, at the end of the process, so there is no event to wait for.
 const survivorsEach = 20 * time.Millisecond
 
 func (p *Process) read(
@@ -212,7 +212,7 @@ func (f *Follower) From(cursor uint64) *Follower {
 	return f
 }
 
-// ThroughSurvivors goes on until nobody holds the stream, and not only to the end of the process.
+// ThroughSurvivors goes on until no process holds the stream, and not only to the end of the process.
 func (f *Follower) ThroughSurvivors() *Follower {
 	f.throughSurvivors = true
 	return f

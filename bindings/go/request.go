@@ -108,7 +108,7 @@ type Request struct {
 	// Owner tags the process: a chat, a tenant, a job. Default: the owner of the scope that starts it, or none.
 	Owner string
 
-	// Background marks the process as one that nobody waits for. It is reported, and changes nothing else.
+	// Background marks the process as one that is not waited for. It is reported, and changes nothing else.
 	Background bool
 
 	// TimeLimit ends the process after this time: TERM, the manager's grace period, KILL. Default: no limit.
@@ -118,7 +118,7 @@ type Request struct {
 	SeparateStreams bool
 
 	// Lossless lets no byte be dropped that no reader has got yet: when all that is kept is unread, the process waits in
-	// its next write, as on an ordinary pipe. For a process that somebody follows to its end.
+	// its next write, as on an ordinary pipe. For a process that is followed to its end.
 	Lossless bool
 
 	// Key makes the start idempotent: however often it is asked for with this key, one process is started, and every start

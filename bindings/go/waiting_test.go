@@ -1,4 +1,4 @@
-// What it costs to wait, and that nobody waits in vain: contexts, goroutines, OS threads, lost events, the collector.
+// What waiting costs, and that every wait ends: contexts, goroutines, OS threads, lost events, the collector.
 
 package procmgr
 
@@ -65,7 +65,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 
-	// A stop goes on without the one who asked for it.
+	// A stop goes on without its caller.
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error)
 	go func() {
@@ -213,7 +213,7 @@ func TestWithoutPidfds(t *testing.T) {
 	}
 }
 
-// When so much happens that the library cannot keep it for the dispatcher, nobody waits for ever.
+// When events are dropped because the queue of the library is full, no goroutine waits for ever.
 func TestMissedEvents(t *testing.T) {
 	m := open(t, Config{})
 	noise := run(t, m, "true")

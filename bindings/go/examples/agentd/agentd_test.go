@@ -18,7 +18,7 @@ import (
 	"procmgr"
 )
 
-// A client speaks for a chat, or for nobody.
+// A client acts for a chat, or for no chat.
 type client struct {
 	*testing.T
 	url, chat, key string
@@ -254,7 +254,7 @@ func TestClientGone(t *testing.T) {
 	c.same(answer["running"], true)
 }
 
-// Shutting down ends what runs and answers who waits for it.
+// Shutting down ends what runs and answers the requests that wait for it.
 func TestShutdown(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
