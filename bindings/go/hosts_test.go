@@ -94,7 +94,7 @@ func runsAsEverywhere(m *Manager) error {
 }
 
 // One of the host's own children, which the library does not reap.
-func runsBeside() error {
+func runsAmongOthers() error {
 	err := exec.Command("/bin/sh", "-c", "exit 5").Run()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
@@ -111,7 +111,7 @@ func TestProcessesOfAHostThatTakesEverySignal(t *testing.T) {
 	for i := 0; i < goroutines; i++ {
 		go func() {
 			for round := 0; round < 3; round++ {
-				if err := errors.Join(runsAsEverywhere(m), runsBeside()); err != nil {
+				if err := errors.Join(runsAsEverywhere(m), runsAmongOthers()); err != nil {
 					failures <- err
 					return
 				}

@@ -293,7 +293,7 @@ func TestKeys(t *testing.T) {
 	c.same(once.wants(200, "POST", "/start", body), map[string]any{"id": id, "started": true, "attached": true})
 	once.wants(409, "POST", "/start", `{"command": "echo twice"}`)
 	c.same(len(c.list()), 1)
-	c.as("somebody else").with("once").start(`{"command": "true"}`)
+	c.as("another chat").with("once").start(`{"command": "true"}`)
 
 	c.same(c.wants(200, "POST", "/cancel", `{"key": "once"}`),
 		map[string]any{"id": id, "started": true, "canceled": true, "exit_code": -1})
