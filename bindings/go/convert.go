@@ -12,28 +12,45 @@ import (
 	"unsafe"
 )
 
-// withText lends a text to a call, as C has texts. C would take a NUL for the end of it, so a text with one is refused.
-func withText(op, what, text string, call func(*C.char) C.int32_t) error {
+// checkText refuses a text with a NUL, which C would take for its end.
+func checkText(op, what, text string) error {
 	if at := strings.IndexByte(text, 0); at >= 0 {
 		return invalid(op, fmt.Sprintf("invalid %s: it has a NUL byte at %d", what, at))
 	}
-	lent := C.CString(text)
-	defer C.free(unsafe.Pointer(lent))
-	return failure(op, "", call(lent), nil)
+	return nil
 }
 
-// withVariable lends a variable of the form NAME=value to a call.
-func withVariable(op, variable string, call func(name, value *C.char) C.int32_t) error {
+// withText passes a text to a call, as C has texts.
+func withText(op, what, text string, call func(*C.char) C.int32_t) error {
+	if err := checkText(op, what, text); err != nil {
+		return err
+	}
+	copied := C.CString(text)
+	defer C.free(unsafe.Pointer(copied))
+	return failure(op, "", call(copied), nil)
+}
+
+// cutVariable gives name and value of a variable of the form NAME=value. The name is not checked.
+func cutVariable(op, variable string) (name, value string, err error) {
 	name, value, found := strings.Cut(variable, "=")
 	if !found {
-		return invalid(op, fmt.Sprintf("invalid variable: %q has no equals sign", variable))
+		return "", "", invalid(op, fmt.Sprintf("invalid variable: %q has no equals sign", variable))
 	}
 	if strings.IndexByte(value, 0) >= 0 {
-		return invalid(op, fmt.Sprintf("invalid variable: the value of %q has a NUL byte", name))
+		return "", "", invalid(op, fmt.Sprintf("invalid variable: the value of %q has a NUL byte", name))
 	}
-	lent := C.CString(value)
-	defer C.free(unsafe.Pointer(lent))
-	return withText(op, "variable", name, func(name *C.char) C.int32_t { return call(name, lent) })
+	return name, value, nil
+}
+
+// withVariable passes a variable of the form NAME=value to a call.
+func withVariable(op, variable string, call func(name, value *C.char) C.int32_t) error {
+	name, value, err := cutVariable(op, variable)
+	if err != nil {
+		return err
+	}
+	copied := C.CString(value)
+	defer C.free(unsafe.Pointer(copied))
+	return withText(op, "variable", name, func(name *C.char) C.int32_t { return call(name, copied) })
 }
 
 // takeText gets a text from a call that answers MGR_ERR_BUFFER, and tells the length, when the buffer is too small. It

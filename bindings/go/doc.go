@@ -1,5 +1,5 @@
-// Package procmgr starts shell commands for a host program, keeps a bounded picture of what each one printed, says exactly
-// how each one ended, and never leaves one behind.
+// Package procmgr starts shell commands for a host program, keeps a bounded part of the output of each one, reports exactly
+// how each one ended, and ends all that is left of them.
 //
 // A [Manager] is a registry of processes; [Manager.Scope] is a view of it for one owner: a chat, a tenant, a job.
 // [Manager.Start] starts what a [Request] describes and gives a [Process], of which everything is asked.
@@ -15,7 +15,13 @@
 //
 // Every call that waits takes a [context.Context] and returns its error as soon as it ends. That ends the waiting and
 // nothing else: a process is ended by Stop, Signal, Close and the time limit of its request. Waiting costs a goroutine and
-// no OS thread, however many wait: a manager has one goroutine that blocks in the library and tells the others.
+// no OS thread, however many goroutines wait: one goroutine of a manager waits in Go's poller and wakes the others. Waiting
+// for the end of a process takes a file descriptor (a pidfd), up to 256 of them for a manager.
+//
+// # Limits
+//
+// Go raises the soft limit of open files (RLIMIT_NOFILE) of its process when it starts. Processes that this package starts
+// inherit the raised limit; those of os/exec get the original one.
 //
 // # Errors
 //

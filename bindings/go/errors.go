@@ -17,7 +17,7 @@ type Code int32
 // The kinds of errors.
 const (
 	ErrInvalid     Code = C.MGR_ERR_INVALID     // an argument is not acceptable
-	ErrHandle      Code = C.MGR_ERR_HANDLE      // a defect of this package: the manager was given back too early
+	ErrHandle      Code = C.MGR_ERR_HANDLE      // a defect of this package: the manager was released too early
 	ErrClosed      Code = C.MGR_ERR_CLOSED      // the manager or scope is closed
 	ErrNotFound    Code = C.MGR_ERR_NOT_FOUND   // no such process here
 	ErrNotRunning  Code = C.MGR_ERR_NOT_RUNNING // the process has ended and nothing of it is left

@@ -83,7 +83,7 @@ func readLine(t testing.TB, r io.Reader) string {
 	}
 }
 
-// until waits for something that tells nobody when it comes true.
+// until polls a condition.
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {

@@ -93,8 +93,8 @@ func runsAsEverywhere(m *Manager) error {
 	return nil
 }
 
-// One of the host's own children, which nobody takes from it.
-func runsBeside() error {
+// One of the host's own children, which the library does not reap.
+func runsAmongOthers() error {
 	err := exec.Command("/bin/sh", "-c", "exit 5").Run()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
@@ -111,7 +111,7 @@ func TestProcessesOfAHostThatTakesEverySignal(t *testing.T) {
 	for i := 0; i < goroutines; i++ {
 		go func() {
 			for round := 0; round < 3; round++ {
-				if err := errors.Join(runsAsEverywhere(m), runsBeside()); err != nil {
+				if err := errors.Join(runsAsEverywhere(m), runsAmongOthers()); err != nil {
 					failures <- err
 					return
 				}
@@ -157,7 +157,7 @@ func TestStopAndCloseInAHostThatTakesEverySignal(t *testing.T) {
 	}
 }
 
-// gone waits until there is no such process, or only a zombie that somebody else will reap.
+// gone waits until there is no such process, or only a zombie that another process will reap.
 func gone(t *testing.T, pid string) {
 	t.Helper()
 	until(t, "the end of "+pid, func() bool {
@@ -208,7 +208,7 @@ func TestSignalsOfTheHostComeToTheHost(t *testing.T) {
 	for number := syscall.Signal(1); number < 32; number++ {
 		switch number {
 		case syscall.SIGKILL, syscall.SIGSTOP:
-			continue // Nobody can take these.
+			continue // These cannot be handled.
 		case syscall.SIGPROF:
 			continue // Go's runtime does.
 		}

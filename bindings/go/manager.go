@@ -41,10 +41,13 @@ func Open(config Config) (*Manager, error) {
 	return m, nil
 }
 
-// releaseWhenGarbage gives the handle back when nobody can use it any more.
+// releaseWhenGarbage releases the handle when nothing refers to the manager any more.
 func (m *Manager) releaseWhenGarbage() {
 	runtime.SetFinalizer(m, func(m *Manager) {
-		// This may end processes and wait for them, which a finalizer must not.
+		if m.whole == nil {
+			m.hub.stop()
+		}
+		// This may end processes and wait for them, which a finalizer must not do.
 		go C.mgr_release(m.handle)
 	})
 }
@@ -53,7 +56,7 @@ func (m *Manager) releaseWhenGarbage() {
 func (m *Manager) begin() { m.hub.begin() }
 func (m *Manager) end() {
 	m.hub.end()
-	// The handle must not be given back before.
+	// The handle must not be released before.
 	runtime.KeepAlive(m)
 }
 
@@ -80,6 +83,9 @@ func (m *Manager) Scope(owner string) (*Manager, error) {
 // It fails with ErrIO if the kernel did not end a process within 10 seconds.
 func (m *Manager) Close() error {
 	defer runtime.KeepAlive(m)
+	if m.whole == nil {
+		m.hub.stop()
+	}
 	code, cause := C.mgr_close(m.handle)
 	return failure("close", "", code, cause)
 }
@@ -89,7 +95,7 @@ func (m *Manager) Close() error {
 // When ctx ends before that, Start returns its error at once, and the process, if there will be one, is killed. After
 // that ctx has nothing to do with the process: a time limit is set in the request.
 //
-// On another error nothing was started. ErrInvalid says that the request cannot be started by anybody, ErrSpawn that the
+// On another error nothing was started. ErrInvalid says that the request cannot be started on any system, ErrSpawn that the
 // system did not start it: then [Error] has the step that failed and the Errno.
 func (m *Manager) Start(ctx context.Context, request Request) (*Process, error) {
 	if err := ctx.Err(); err != nil {
@@ -128,24 +134,15 @@ func (m *Manager) Start(ctx context.Context, request Request) (*Process, error) 
 	}
 }
 
-// start gives the token back.
+// start returns the token of the start.
 func (m *Manager) start(request *Request) (*Process, error) {
 	defer runtime.KeepAlive(m)
 	defer func() { <-m.hub.starts }()
-	description, err := request.build()
+	started, code, err := request.start(m.handle)
 	if err != nil {
 		return nil, err
 	}
-	defer C.mgr_request_free(description)
-	process := &Process{manager: m}
-	why := new(C.mgr_error)
-	why.struct_size = C.sizeof_mgr_error
-	code := C.mgr_start(m.handle, description, &process.id, why)
-	if code < 0 {
-		return nil, startFailure(code, why)
-	}
-	process.attached = code == C.MGR_ATTACHED
-	return process, nil
+	return &Process{manager: m, id: started.id, attached: code == C.MGR_ATTACHED}, nil
 }
 
 // Get gives the process with this id, or ErrNotFound if there is none here: it is another owner's, or it has ended and

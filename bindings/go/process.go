@@ -1,6 +1,34 @@
 package procmgr
 
-// #include <procmgr.h>
+/*
+#include <procmgr.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Waits as mgr_wait does. After a timeout it opens a pidfd of the leader, which becomes readable when the leader exits, if
+// fd is not NULL; fd receives it, or -1. The pid may be that of another process once the leader was reaped: so the pidfd is
+// the leader's only if the process runs after it was opened.
+static int32_t procmgr_go_wait(mgr_t manager, const char *id, int64_t timeout_ms, mgr_process *process, int32_t *fd)
+{
+	int32_t code = mgr_wait(manager, id, timeout_ms, process);
+	if (fd == NULL)
+		return code;
+	*fd = -1;
+	if (code != MGR_TIMEOUT)
+		return code;
+#ifdef SYS_pidfd_open
+	int32_t opened = (int32_t)syscall(SYS_pidfd_open, process->pid, 0);
+	if (opened < 0)
+		return code;
+	code = mgr_wait(manager, id, 0, process);
+	if (code == MGR_TIMEOUT)
+		*fd = opened;
+	else
+		close(opened);
+#endif
+	return code;
+}
+*/
 import "C"
 
 import (
@@ -52,22 +80,54 @@ func (p *Process) inspect(op string) (Status, error) {
 	return toStatus(process), nil
 }
 
-// Wait waits for its end: until its leader has ended and all that the leader wrote can be read, whoever else may hold its
-// output. When ctx ends first, Wait returns its error, and the process goes on.
+// Wait waits for its end: until its leader has ended and all that the leader wrote can be read, even if other processes
+// hold its output. When ctx ends first, Wait returns its error, and the process goes on.
 func (p *Process) Wait(ctx context.Context) (Status, error) {
 	process := new(C.mgr_process)
 	process.struct_size = C.sizeof_mgr_process
 	ended := topic{id: p.id, kind: C.MGR_EVENT_ENDED}
-	err := p.manager.hub.await(ctx, ended, func(*waiter) (bool, error) {
-		p.manager.begin()
-		defer p.manager.end()
-		code, cause := C.mgr_wait(p.manager.handle, &p.id.text[0], 0, process)
+	err := p.manager.hub.await(ctx, ended, func(w *waiter) (bool, error) {
+		code, cause := p.look(w, process)
 		return code == C.MGR_OK, p.failure("wait", code, cause)
 	})
 	if err != nil {
 		return Status{}, err
 	}
 	return toStatus(process), nil
+}
+
+// How long the library may take to record an exit that the kernel has reported, in milliseconds. It takes microseconds,
+// unless a tracer of the process gets its exit first: then an event reports the end.
+const recordTimeout = 10
+
+// look says whether the process has ended. If not, the waiter is woken at its end: by the kernel, or else by an event.
+func (p *Process) look(w *waiter, process *C.mgr_process) (code C.int32_t, cause error) {
+	hub := p.manager.hub
+	if hub.hasExited(w) {
+		code, cause = p.wait(recordTimeout, process, nil)
+		if code == C.MGR_TIMEOUT {
+			hub.needEvents(w)
+		}
+		return code, cause
+	}
+	if hub.joinExit(&p.id, w) {
+		return p.wait(0, process, nil)
+	}
+	fd := new(C.int32_t)
+	code, cause = p.wait(0, process, fd)
+	if code == C.MGR_TIMEOUT && (*fd < 0 || !hub.watchExit(&p.id, w, int(*fd))) {
+		hub.needEvents(w)
+	}
+	return code, cause
+}
+
+// wait waits for the end. After a timeout it opens a pidfd, if fd is not nil.
+func (p *Process) wait(timeout C.int64_t, process *C.mgr_process, fd *C.int32_t) (code C.int32_t, cause error) {
+	// The lock of the hub is not taken before end: it is held where a call begins.
+	p.manager.begin()
+	defer p.manager.end()
+	code, cause = C.procmgr_go_wait(p.manager.handle, &p.id.text[0], timeout, process, fd)
+	return code, cause
 }
 
 // Signal sends a signal to its process group; once its leader has ended, to each process that it left behind. It is one
@@ -101,6 +161,7 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) (Status, error)
 	)
 	err := hub.await(ctx, stopped, func(w *waiter) (bool, error) {
 		var err error
+		hub.needEvents(w)
 		over := hub.ended()
 		if begun && hub.wasTold(w) {
 			// Another stop may have been over, which is as good: nothing was left.
@@ -113,7 +174,7 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) (Status, error)
 			}
 			return !status.Running(), err
 		}
-		// Again when nobody knows whether it was told: what was not, would never be.
+		// Also after a wake-up without the event: events may have been dropped.
 		rest := grace
 		if begun && grace > 0 {
 			if rest = time.Until(deadline); rest < 0 {

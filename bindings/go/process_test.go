@@ -272,7 +272,7 @@ func TestStop(t *testing.T) {
 		}
 		wants(t, p.Signal(syscall.SIGKILL), ErrNotRunning)
 		again, err := p.Stop(limited(t), test.grace)
-		// Nobody is left to write, but that need not have been seen at the first stop's return.
+		// No process is left to write, but that need not have been seen at the first stop's return.
 		again.OutputOpen = s.OutputOpen
 		if err != nil || again != s {
 			t.Errorf("%s: stopped again: %#v after %#v, %v", test.command, again, s, err)

@@ -1,6 +1,24 @@
 package procmgr
 
-// #include <procmgr.h>
+/*
+#include <procmgr.h>
+
+// Reads as mgr_read does, without waiting. With a time in record_ms the leader has exited: if there is nothing to read, the
+// library records the end first, for which it has this time. What is not there after that will not come: the followers may
+// not be told yet.
+static int32_t procmgr_go_read(mgr_t manager, const char *id, int32_t stream, uint64_t *cursor, void *buffer,
+	size_t capacity, size_t *length, uint64_t *lost, int64_t record_ms)
+{
+	uint64_t lost_before;
+	int32_t code = mgr_read(manager, id, stream, cursor, buffer, capacity, length, lost, 0);
+	if (code != MGR_TIMEOUT || record_ms == 0 || mgr_wait(manager, id, record_ms, NULL) != MGR_OK)
+		return code;
+	lost_before = *lost;
+	code = mgr_read(manager, id, stream, cursor, buffer, capacity, length, lost, 0);
+	*lost += lost_before;
+	return code == MGR_TIMEOUT ? MGR_ENDED : code;
+}
+*/
 import "C"
 
 import (
@@ -22,7 +40,7 @@ const (
 // TruncationStrategy is how the text of an [Output] is chosen: its beginning and its end.
 const TruncationStrategy = "head_tail"
 
-// An Output is a bounded picture of a stream, as text: valid UTF-8, the whole output, or its beginning and its end with a
+// An Output is a text of bounded size that stands for a stream: valid UTF-8, the whole output, or its beginning and its end with a
 // note between them.
 type Output struct {
 	Text string
@@ -83,8 +101,8 @@ func (p *Process) Read(ctx context.Context, stream Stream, cursor uint64, buffer
 	return p.read(ctx, stream, cursor, buffer, false)
 }
 
-// How often what survives a process is asked for its output. The library tells of a stream once its process has ended in
-// any case, so there is nothing to wait for.
+// How often the output of a process that has ended is read, while a survivor holds it. The library reports such a stream as
+// readable once, at the end of the process, so there is no event to wait for.
 const survivorsEach = 20 * time.Millisecond
 
 func (p *Process) read(
@@ -92,8 +110,8 @@ func (p *Process) read(
 ) (Chunk, error) {
 	chunk := Chunk{Cursor: cursor}
 	waitForSurvivors := false
-	look := func() (done bool, err error) {
-		code, err := p.look(stream, buffer, &chunk)
+	look := func(hasExited bool) (done bool, err error) {
+		code, err := p.readNow(stream, buffer, &chunk, hasExited)
 		switch {
 		case err != nil:
 			return false, err
@@ -103,27 +121,40 @@ func (p *Process) read(
 		waitForSurvivors = code == C.MGR_ENDED
 		return code == C.MGR_OK, nil
 	}
-	if done, err := look(); done || err != nil {
+	if done, err := look(false); done || err != nil {
 		return chunk, err
 	}
 	hub := p.manager.hub
 	readable := topic{id: p.id, kind: C.MGR_EVENT_READABLE, stream: C.int32_t(stream)}
+	var process *C.mgr_process
 	err := hub.await(ctx, readable, func(w *waiter) (bool, error) {
-		if done, err := look(); done || err != nil {
+		if done, err := look(hub.hasExited(w)); done || err != nil {
 			return done, err
 		}
 		if waitForSurvivors {
 			w.again = time.After(survivorsEach)
 			return false, nil
 		}
-		// What has come since the look is told at once.
+		if !throughSurvivors && !hub.hasExited(w) {
+			// The end of the process is the end of the stream, and the kernel reports it sooner.
+			if process == nil {
+				process = new(C.mgr_process)
+				process.struct_size = C.sizeof_mgr_process
+			}
+			if code, cause := p.look(w, process); code < 0 {
+				return false, p.failure("read", code, cause)
+			}
+		}
+		// If something has come since the look, the event comes at once.
 		return false, hub.arm(p.manager.handle, readable, w, chunk.Cursor)
 	})
 	return chunk, err
 }
 
-// look reads what is there, and goes on from there. Its code says what it found.
-func (p *Process) look(stream Stream, buffer []byte, chunk *Chunk) (code C.int32_t, err error) {
+// readNow reads what is there, and moves the chunk's cursor. Its code says what it found.
+func (p *Process) readNow(
+	stream Stream, buffer []byte, chunk *Chunk, hasExited bool,
+) (code C.int32_t, err error) {
 	p.manager.begin()
 	defer p.manager.end()
 	var (
@@ -133,13 +164,17 @@ func (p *Process) look(stream Stream, buffer []byte, chunk *Chunk) (code C.int32
 		cause       error
 		id          = &p.id.text[0]
 		untilTheEnd = C.int32_t(stream) | C.MGR_READ_UNTIL_END
+		record      = C.int64_t(0)
 	)
+	if hasExited {
+		record = recordTimeout
+	}
 	if len(buffer) == 0 {
-		code, cause = C.mgr_read(p.manager.handle, id, untilTheEnd, &cursor, nil, 0, &length, &lost, 0)
+		code, cause = C.procmgr_go_read(p.manager.handle, id, untilTheEnd, &cursor, nil, 0, &length, &lost, record)
 	} else {
 		// The address is taken in the call, for then cgo checks the bytes for pointers, and nothing around them.
-		code, cause = C.mgr_read(p.manager.handle, id, untilTheEnd, &cursor,
-			unsafe.Pointer(&buffer[0]), C.size_t(len(buffer)), &length, &lost, 0)
+		code, cause = C.procmgr_go_read(p.manager.handle, id, untilTheEnd, &cursor,
+			unsafe.Pointer(&buffer[0]), C.size_t(len(buffer)), &length, &lost, record)
 	}
 	if code < 0 {
 		return code, p.failure("read", code, cause)
@@ -177,7 +212,7 @@ func (f *Follower) From(cursor uint64) *Follower {
 	return f
 }
 
-// ThroughSurvivors goes on until nobody holds the stream, and not only to the end of the process.
+// ThroughSurvivors goes on until no process holds the stream, and not only to the end of the process.
 func (f *Follower) ThroughSurvivors() *Follower {
 	f.throughSurvivors = true
 	return f

@@ -18,7 +18,7 @@ const (
 	Running  State = C.MGR_RUNNING  // it has not ended
 	Exited   State = C.MGR_EXITED   // it ended by itself: see ExitCode
 	Signaled State = C.MGR_SIGNALED // a signal ended it: see Signal
-	Lost     State = C.MGR_LOST     // it has ended and nobody can know how: the host reaped it
+	Lost     State = C.MGR_LOST     // it has ended and its status is lost: the host reaped it
 )
 
 // String gives the state in one lower-case word.
@@ -36,12 +36,12 @@ func (s State) String() string {
 	return "state " + strconv.Itoa(int(s))
 }
 
-// An EndedBy says who asked for the end of a process.
+// An EndedBy says what has ended a process.
 type EndedBy int32
 
-// Who asks for an end.
+// What ends a process.
 const (
-	ByNobody EndedBy = C.MGR_BY_NOBODY // nobody, or it has not ended
+	ByNobody EndedBy = C.MGR_BY_NOBODY // no request: by itself, or it has not ended
 	BySignal EndedBy = C.MGR_BY_SIGNAL // [Process.Signal]
 	ByStop   EndedBy = C.MGR_BY_STOP   // [Process.Stop]
 	ByLimit  EndedBy = C.MGR_BY_LIMIT  // the time limit of its request
@@ -49,7 +49,7 @@ const (
 	ByClose  EndedBy = C.MGR_BY_CLOSE  // [Manager.Close]
 )
 
-// String gives who asked in one lower-case word.
+// String gives it in one lower-case word.
 func (b EndedBy) String() string {
 	switch b {
 	case ByNobody:
@@ -76,9 +76,9 @@ type Status struct {
 	ExitCode    int            // -1 unless the state is Exited
 	Signal      syscall.Signal // what ended the leader; 0 unless the state is Signaled
 	CoreDumped  bool           // whether it left a core dump
-	EndedBy     EndedBy        // who asked for the end
-	Background  bool           // the request said that nobody waits for it
-	OutputOpen  bool           // somebody may still write: the leader, or something that it left behind
+	EndedBy     EndedBy        // what has ended it
+	Background  bool           // the request said that it is not waited for
+	OutputOpen  bool           // the leader, or a process that it left behind, may still write
 	StartedAt   time.Time
 	EndedAt     time.Time     // zero while it runs
 	Duration    time.Duration // how long it has run, or did, by a clock that is never set

@@ -1,4 +1,4 @@
-// What it costs to wait, and that nobody waits in vain: contexts, goroutines, OS threads, lost events, the collector.
+// What waiting costs, and that every wait ends: contexts, goroutines, OS threads, lost events, the collector.
 
 package procmgr
 
@@ -65,7 +65,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 
-	// A stop goes on without the one who asked for it.
+	// A stop goes on without its caller.
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error)
 	go func() {
@@ -154,7 +154,66 @@ func TestManyFollowers(t *testing.T) {
 	}
 }
 
-// When so much happens that the library cannot keep it for the dispatcher, nobody waits for ever.
+// 5,000 goroutines that wait and 5,000 that follow, at the same time.
+func TestThousandsOfBoth(t *testing.T) {
+	const many, processes, fewOSThreads = 5000, 500, 50
+	m := open(t, Config{})
+	var running []*Process
+	for i := 0; i < processes; i++ {
+		running = append(running, start(t, m, Request{Command: "echo ready; exec sleep 600"}))
+	}
+	ctx := limited(t)
+	errs := make(chan error, 2*many)
+	for i := 0; i < many; i++ {
+		p := running[i%processes]
+		go func() {
+			s, err := p.Wait(ctx)
+			if err == nil && s.Signal != syscall.SIGKILL {
+				err = fmt.Errorf("%+v", s)
+			}
+			errs <- err
+		}()
+		go func() {
+			all, err := io.ReadAll(p.Follow(ctx, Stdout))
+			if err == nil && string(all) != "ready\n" {
+				err = fmt.Errorf("%q", all)
+			}
+			errs <- err
+		}()
+	}
+	until(t, "all wait", func() bool { return m.waiting() == 2*many || len(errs) > 0 })
+	if _, others := threads(t); others >= fewOSThreads {
+		t.Errorf("%d OS threads", others)
+	}
+	for _, p := range running {
+		check(t, p.Signal(syscall.SIGKILL))
+	}
+	for i := 0; i < 2*many; i++ {
+		check(t, <-errs)
+	}
+	if _, others := threads(t); others >= fewOSThreads {
+		t.Errorf("%d OS threads when all have ended", others)
+	}
+}
+
+// Where the kernel gives no pidfd, an event reports the end.
+func TestWithoutPidfds(t *testing.T) {
+	m := open(t, Config{})
+	m.hub.mu.Lock()
+	m.hub.maxExits = 0
+	m.hub.mu.Unlock()
+	for i := 0; i < 20; i++ {
+		p := run(t, m, "echo x; sleep 0.01")
+		if all, err := io.ReadAll(p.Follow(limited(t), Stdout)); err != nil || string(all) != "x\n" {
+			t.Errorf("%q, %v", all, err)
+		}
+		if s := wait(t, run(t, m, "sleep 0.01; exit 3")); s.ExitCode != 3 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// When events are dropped because the queue of the library is full, no goroutine waits for ever.
 func TestMissedEvents(t *testing.T) {
 	m := open(t, Config{})
 	noise := run(t, m, "true")

@@ -18,7 +18,7 @@ import (
 	"procmgr"
 )
 
-// A client speaks for a chat, or for nobody.
+// A client acts for a chat, or for no chat.
 type client struct {
 	*testing.T
 	url, chat, key string
@@ -254,7 +254,7 @@ func TestClientGone(t *testing.T) {
 	c.same(answer["running"], true)
 }
 
-// Shutting down ends what runs and answers who waits for it.
+// Shutting down ends what runs and answers the requests that wait for it.
 func TestShutdown(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -293,7 +293,7 @@ func TestKeys(t *testing.T) {
 	c.same(once.wants(200, "POST", "/start", body), map[string]any{"id": id, "started": true, "attached": true})
 	once.wants(409, "POST", "/start", `{"command": "echo twice"}`)
 	c.same(len(c.list()), 1)
-	c.as("somebody else").with("once").start(`{"command": "true"}`)
+	c.as("another chat").with("once").start(`{"command": "true"}`)
 
 	c.same(c.wants(200, "POST", "/cancel", `{"key": "once"}`),
 		map[string]any{"id": id, "started": true, "canceled": true, "exit_code": -1})

@@ -319,7 +319,7 @@ func read(r *http.Request, to any) error {
 func reply(w http.ResponseWriter, code int, answer any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
-	// Nobody is left to be told when the client has gone.
+	// When the client has disconnected, no answer is sent.
 	_ = json.NewEncoder(w).Encode(answer)
 }
 

@@ -3,7 +3,7 @@
 //	go run ./examples/agentd -listen 127.0.0.1:8080
 //	curl -d '{"command": "make test"}' 127.0.0.1:8080/start
 //
-// Who can reach it can run any command as the user who runs it, so by default it listens on the loopback interface only.
+// Any program that can reach it can run any command as its user, so by default it listens on the loopback interface only.
 // SIGINT and SIGTERM end it, and every process that it started.
 package main
 
