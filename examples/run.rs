@@ -206,7 +206,7 @@ fn report(status: &Status, output: Option<&Snapshot>, interrupted: bool) {
             format!("killed by signal {signal}{core}")
         }
         State::Running => "still running".into(),
-        _ => "ended, nobody knows how".into(),
+        _ => "ended, status unknown".into(),
     };
     let why = match status.ended_by {
         EndedBy::Limit => ", its time limit was reached",

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,7 +232,8 @@ impl Config {
 
     pub(crate) fn warn(&self, text: &str) {
         if let Some(warn) = &self.warn {
-            warn(text);
+            // The closure is the host's code: a panic in it stops nothing of the library.
+            let _ = catch_unwind(AssertUnwindSafe(|| warn(text)));
         }
     }
 

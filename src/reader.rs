@@ -79,9 +79,9 @@ impl Source {
     pub(crate) fn arm(&self) {
         let registered = self.registered.lock();
         if *registered {
-            let interest = match self.output.is_stalled() {
-                true => Interest::Hangup,
-                false => Interest::Readable,
+            let interest = match self.output.resume() {
+                true => Interest::Readable,
+                false => Interest::Hangup,
             };
             // EPOLL_CTL_MOD allocates no memory, so it does not fail.
             let _ = self.poller.modify(self.pipe.as_fd(), interest);
@@ -167,8 +167,14 @@ impl Source {
     /// Whether no process holds the write end, and whether there are bytes to read.
     fn state(&self) -> (bool, bool) {
         let mut set = [PollFd::readable(self.pipe.as_fd())];
-        let is_known = poll(&mut set, Some(Duration::ZERO)).is_ok();
-        (is_known && set[0].hung_up(), set[0].has_input())
+        // A poll that fails will fail again: nothing more can be waited for.
+        let failed = poll(&mut set, Some(Duration::ZERO)).is_err();
+        (failed || set[0].hung_up(), set[0].has_input())
+    }
+
+    /// Blocks until no process is left that could write, but no longer than the limit.
+    pub(crate) fn wait_for_hangup(&self, limit: Duration) {
+        let _ = poll(&mut [PollFd::hangup(self.pipe.as_fd())], Some(limit));
     }
 
     fn end(&self) -> ReadOutcome {
@@ -253,7 +259,7 @@ mod tests {
                 break;
             }
         }
-        assert!(source.output.is_stalled());
+        assert!(!source.output.resume());
         assert_eq!(source.drain(), ReadOutcome::Wait);
         assert_eq!(source.output.total(), written);
     }

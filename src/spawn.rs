@@ -25,7 +25,7 @@ use crate::config::StartMethod;
 use crate::environment::Block;
 use crate::error::{Error, Step};
 use crate::sys;
-use crate::sys::child::Pid;
+use crate::sys::child::{Child, Pid, Presence, presence};
 use crate::sys::cstrings::CStrings;
 use crate::sys::descriptor::{above_standard, set_nonblocking};
 use crate::sys::path::{open_directory, open_null};
@@ -178,11 +178,15 @@ fn spawn_with_std(
     }
     let child = command.spawn()?;
     let pid = Pid::try_from(child.id()).map_err(io::Error::other)?;
+    // If the host has reaped the child already, the pid may be another process's.
+    let is_child = |pidfd: &PidFd| {
+        let child = pidfd.pollable().map(Child::Descriptor);
+        child.is_some_and(|child| presence(child) != Presence::Gone)
+    };
     Ok(Spawned {
         pid,
-        // The pid is not reused: the child was not reaped. Without a pidfd, the child is known by its
-        // pid.
-        pidfd: PidFd::open(pid).ok(),
+        // Without a pidfd, the child is known by its pid.
+        pidfd: PidFd::open(pid).ok().filter(is_child),
     })
 }
 

@@ -87,13 +87,13 @@ impl Line {
 
 impl Row {
     /// Whether each contender is compared with itself in another setting, and not with the others.
-    pub(crate) fn is_beside_itself(&self) -> bool {
+    pub(crate) fn compares_settings(&self) -> bool {
         self.lines.iter().any(|line| line.elsewhere.is_some())
     }
 
     /// The best of the floors is the floor.
     pub(crate) fn floor(&self) -> Option<f64> {
-        if self.is_beside_itself() {
+        if self.compares_settings() {
             return None;
         }
         let floors = self.lines.iter().filter(|line| line.kind.is_floor());
@@ -101,7 +101,7 @@ impl Row {
     }
 
     pub(crate) fn go(&self) -> Option<f64> {
-        if self.is_beside_itself() {
+        if self.compares_settings() {
             return None;
         }
         let go = self.lines.iter().find(|line| line.kind == Kind::Go);

@@ -207,16 +207,20 @@ impl Output {
         self.data.lock().open
     }
 
-    /// The leader has ended, and everything that it wrote is in the store.
-    pub(crate) fn process_ended(&self) {
-        let mut data = self.data.lock();
-        data.process_ended = true;
-        self.notify(data);
+    /// Records that the leader has ended, and that everything that it wrote is in the store. The callers
+    /// that wait are not notified yet.
+    pub(crate) fn set_process_ended(&self) {
+        self.data.lock().process_ended = true;
     }
 
-    /// The store is lossless and full, and no read has made room since.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.data.lock().store.is_stalled()
+    /// Notifies the callers that wait that the process has ended.
+    pub(crate) fn notify_process_ended(&self) {
+        self.notify(self.data.lock());
+    }
+
+    /// Whether the next bytes of the stream may be read: the store is not full, or a read has made room.
+    pub(crate) fn resume(&self) -> bool {
+        self.data.lock().store.resume()
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -240,6 +244,8 @@ impl Output {
             lost: 0,
             state: ReadState::Data,
         };
+        // Whether to resume a full store before the next wait.
+        let mut may_resume = true;
         while !data.take(buffer, options, &mut chunk) {
             chunk.state = if !data.open {
                 ReadState::Eof
@@ -250,10 +256,12 @@ impl Output {
             } else {
                 // A caller that waits at a cursor does not need the bytes before it, and may be the
                 // only reader.
-                if data.store.mark_read(chunk.cursor) {
+                if data.store.mark_read(chunk.cursor) && may_resume {
+                    may_resume = false;
                     MutexGuard::unlocked(&mut data, &resume);
                     continue;
                 }
+                may_resume = true;
                 match deadline.instant() {
                     Some(at) => drop(self.changed.wait_until(&mut data, at)),
                     None => self.changed.wait(&mut data),

@@ -117,11 +117,6 @@ impl Store {
         self.total
     }
 
-    /// A fill found no room, and no read has made room since.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled
-    }
-
     /// Calls `read`, which writes the next bytes of the stream into the free memory and returns how
     /// many it wrote. Each sink gets them.
     ///
@@ -248,14 +243,24 @@ impl Store {
     }
 
     /// Records that a caller has read up to `cursor`. True if the reader thread, which has found the
-    /// store full, is to be resumed: half of the store is free.
+    /// store full, is to be [resumed](Store::resume).
     pub(crate) fn mark_read(&mut self, cursor: u64) -> bool {
         if let Some(needed) = &mut self.needed_from {
             *needed = cursor.min(self.total).max(*needed);
         }
-        let resumes = self.stalled && self.ring_free() >= self.ring.len() / 2;
-        self.stalled &= !resumes;
-        resumes
+        self.stalled && self.has_room()
+    }
+
+    /// Lets a full store take more if there is room. True if it takes more.
+    pub(crate) fn resume(&mut self) -> bool {
+        self.stalled = self.stalled && !self.has_room();
+        !self.stalled
+    }
+
+    /// Whether half of the ring is free. With less, the writer and its follower would take turns for
+    /// every few bytes.
+    fn has_room(&self) -> bool {
+        self.ring_free() >= self.ring.len() / 2
     }
 
     /// Copies the kept bytes: the first `head` and the last `tail` bytes, with [room](NOTE_ROOM) for

@@ -57,6 +57,12 @@ pub(crate) fn terminate(
         true => 0,
         false => termination.kill_all(by, Deadline::after(KILL_TIMEOUT)),
     };
+    if left == 0 {
+        // The pidfds of ended leaders were kept for these members.
+        processes
+            .iter()
+            .for_each(|process| process.release_if_done());
+    }
     TerminationOutcome {
         beyond_group: termination.outside_groups.len(),
         left,

@@ -32,7 +32,7 @@ use crate::signal::Signal;
 use crate::slots::Slot;
 use crate::status::{About, EndedBy, State, Status};
 use crate::sweep;
-use crate::sys::child::{Child, Pid, Presence, presence};
+use crate::sys::child::{Pid, Presence, presence};
 use crate::sys::poller::Poller;
 use crate::sys::signal::KILL;
 use crate::threads::Threads;
@@ -212,12 +212,14 @@ impl ProcessInner {
         ask: impl FnOnce(&mut StopRequests),
     ) -> Option<std::io::Result<()>> {
         self.exit
-            .with_unreaped(|requests| match presence(Child::Number(self.pid)) {
-                Presence::Gone => self.group.kill_by_pidfd(number),
-                Presence::Zombie => Some(self.group.kill_unreaped(number)),
-                Presence::Alive => {
-                    ask(requests);
-                    Some(self.group.kill_unreaped(number))
+            .with_unreaped(|requests| {
+                match presence(tasks::child(&self.group.leader(), self.pid)) {
+                    Presence::Gone => self.group.kill_by_pidfd(number),
+                    Presence::Zombie => Some(self.group.kill_unreaped(number)),
+                    Presence::Alive => {
+                        ask(requests);
+                        Some(self.group.kill_unreaped(number))
+                    }
                 }
             })
             .flatten()

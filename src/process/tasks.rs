@@ -9,6 +9,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -22,6 +23,7 @@ use crate::reader::{ReadOutcome, Source};
 use crate::reaper;
 use crate::spawn::no_pipe;
 use crate::status::About;
+use crate::sys;
 use crate::sys::child::{Child, Pid, wait_exit};
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
@@ -30,6 +32,10 @@ use crate::sys::signal::KILL;
 use crate::sys::spawn::Spawned;
 use crate::threads::{Progress, ThreadPair, Threads};
 use crate::time::Deadline;
+
+/// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
+/// closes the pipe by its first system calls.
+const OVERLAP: Duration = Duration::from_millis(1);
 
 /// The threads and outputs of a process, acquired before its leader is spawned. After the spawn,
 /// nothing can fail.
@@ -110,6 +116,7 @@ impl ProcessInner {
                 process: Arc::clone(&process),
                 leader: process.group.leader(),
                 reaper: Arc::clone(pair.reaper()),
+                is_registered: false,
             },
             pair,
         };
@@ -147,7 +154,7 @@ impl ProcessInner {
         self.drain();
         let leader = self.group.leader();
         let leader = child(&leader, self.pid);
-        let is_ended = reaper::reap(leader, &self.exit, || self.free_slot());
+        let is_ended = reaper::reap(leader, &self.exit, || self.before_exit());
         if is_ended {
             self.after_exit();
         }
@@ -158,20 +165,26 @@ impl ProcessInner {
     fn publish_lost(&self) {
         self.drain();
         self.exit.end(|| {
-            self.free_slot();
+            self.before_exit();
             Some(reaper::lost())
         });
         self.after_exit();
+    }
+
+    /// What a caller finds that has seen the end. Under the lock of the exit state, right before the
+    /// record: no caller sees the end before this is done, or this before the end.
+    fn before_exit(&self) {
+        self.free_slot();
+        let outputs = self.outputs.iter();
+        outputs.for_each(|output| output.set_process_ended());
     }
 
     /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
     fn after_exit(&self) {
         // An output may have been closed since the check before the record.
         self.free_slot();
-        // After the record, so that a follower that stops at the end of the process finds it ended.
-        self.outputs
-            .iter()
-            .for_each(|output| output.process_ended());
+        let outputs = self.outputs.iter();
+        outputs.for_each(|output| output.notify_process_ended());
     }
 
     /// Drains the pipes, and closes the outputs that have ended.
@@ -179,7 +192,7 @@ impl ProcessInner {
         for (source, output) in self.sources.iter().zip(&self.outputs) {
             // The reader drops a source that has ended before it closes the output.
             let source = source.upgrade();
-            if source.is_none_or(|source| source.drain() == ReadOutcome::Ended) {
+            if source.is_none_or(|source| has_ended(&source)) {
                 self.close_output(output);
             }
         }
@@ -220,9 +233,12 @@ impl ProcessInner {
         }
     }
 
-    /// Kills the process, because one of its tasks has panicked and cannot continue.
-    fn fail(&self, thread: &str) {
+    /// A task has failed, which is a defect: the process is not left without it.
+    fn kill(&self) {
         self.signal_unreaped(KILL, |_| ());
+    }
+
+    fn warn_of_failure(&self, thread: &str) {
         let text = format!("the {thread} of process {} failed: it was killed", self.id);
         self.observer.warn(&text);
     }
@@ -232,6 +248,13 @@ impl ProcessInner {
         if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.observer.done(self.id, &self.about);
             self.release_group();
+        }
+    }
+
+    /// Closes the pidfd of a process that is done, unless its group has members.
+    pub(super) fn release_if_done(&self) {
+        if self.tasks.load(Ordering::Acquire) == 0 {
+            self.group.release_if_empty();
         }
     }
 
@@ -246,8 +269,22 @@ impl ProcessInner {
     }
 }
 
+/// Drains the pipe of a leader that has exited. True if no process holds the pipe any more.
+///
+/// A child of another start may hold a copy of it until that child has closed or executed. It is waited
+/// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
+/// survivor holds makes this last for [`OVERLAP`], and only while another start is under way.
+fn has_ended(source: &Source) -> bool {
+    let mut outcome = source.drain();
+    if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
+        source.wait_for_hangup(OVERLAP);
+        outcome = source.drain();
+    }
+    outcome == ReadOutcome::Ended
+}
+
 /// The leader by its pidfd, or else by its pid.
-fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
+pub(super) fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
     let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
     descriptor.map_or(Child::Number(pid), Child::Descriptor)
 }
@@ -270,16 +307,18 @@ impl ProcessTasks {
             .map(|(_, source)| source)
             .cloned()
             .collect();
+        // Before the task is there: the event of a leader that has exited stays until the task takes it.
+        let is_registered = leader
+            .as_ref()
+            .and_then(|leader| leader.pollable())
+            .is_some_and(|leader| reaper.add(leader, Interest::Readable).is_ok());
+        reap_task.is_registered = is_registered;
         pair.start(
             Box::new(move |_| read_task.run()),
             Box::new(move |wakeup| reap_task.run(wakeup)),
         );
         sources.iter().for_each(|source| source.arm());
-        let registered = leader
-            .as_ref()
-            .and_then(|leader| leader.pollable())
-            .is_some_and(|leader| reaper.add(leader, Interest::Readable).is_ok());
-        if !registered {
+        if !is_registered {
             reaper.wake();
         }
     }
@@ -299,19 +338,22 @@ impl ReadTask {
         while are_more && !self.sources.is_empty() {
             are_more = false;
             let is_detached = self.process.detached.load(Ordering::Acquire);
-            for (number, source) in std::mem::take(&mut self.sources) {
+            // In place: a thread that has no memory can still read.
+            let mut index = 0;
+            while let Some((_, source)) = self.sources.get(index) {
                 let outcome = match is_detached {
                     true => source.drain(),
                     false => source.read_available(),
                 };
                 are_more |= outcome == ReadOutcome::More;
                 if is_detached || outcome == ReadOutcome::Ended {
+                    let (number, source) = self.sources.remove(index);
                     source.deregister();
                     // The descriptor is closed before the output is.
                     drop(source);
                     self.process.close_output(&self.process.outputs[number]);
                 } else {
-                    self.sources.push((number, source));
+                    index += 1;
                 }
             }
         }
@@ -327,12 +369,16 @@ impl Drop for ReadTask {
     /// a reader.
     fn drop(&mut self) {
         let process = &self.process;
-        if process.output_open() {
-            process.fail("reader");
+        let has_failed = process.output_open();
+        if has_failed {
+            process.kill();
         }
         self.sources.clear();
         for output in &process.outputs {
             process.close_output(output);
+        }
+        if has_failed {
+            process.warn_of_failure("reader");
         }
         process.observer.output_closed(process.id, &process.about);
         process.task_done();
@@ -344,20 +390,28 @@ struct ReapTask {
     process: Arc<ProcessInner>,
     leader: Option<Arc<PidFd>>,
     reaper: Arc<Poller>,
+    /// Whether the reaper polls the pidfd.
+    is_registered: bool,
 }
 
 impl ReapTask {
-    /// Publishes the end. If the pidfd is not readable, waits for the exit first.
+    /// Publishes the end. Waits for the exit first if the pidfd is not polled.
     fn run(&mut self, wakeup: Wakeup) -> Progress {
         let process = &self.process;
-        if wakeup != Wakeup::Ready || !process.publish_exit() {
-            // There is no pidfd to poll, or the tracer of the leader gets its exit first. An error
-            // means that the status is lost. Then the pid may be reused, and is not used again.
-            match wait_exit(child(&self.leader, process.pid)) {
-                Ok(()) => _ = process.publish_exit(),
-                Err(_) => process.publish_lost(),
+        if self.is_registered && wakeup != Wakeup::Ready {
+            return Progress::Waiting;
+        }
+        if self.is_registered && process.publish_exit() {
+            return Progress::Done;
+        }
+        // There is no pidfd to poll, or the tracer of the leader gets its exit first. An error means that
+        // the status is lost. Then the pid may be reused, and is not used again.
+        while wait_exit(child(&self.leader, process.pid)).is_ok() {
+            if process.publish_exit() {
+                return Progress::Done;
             }
         }
+        process.publish_lost();
         Progress::Done
     }
 }
@@ -369,9 +423,11 @@ impl Drop for ReapTask {
         if let Some(leader) = self.leader.as_ref().and_then(|leader| leader.pollable()) {
             self.reaper.remove(leader);
         }
-        if process.exit.now().is_none() {
-            process.fail("reaper");
+        let has_failed = process.exit.now().is_none();
+        if has_failed {
+            process.kill();
             process.publish_lost();
+            process.warn_of_failure("reaper");
         }
         process.after_exit();
         process.observer.ended(process.id, &process.about);

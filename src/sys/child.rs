@@ -102,8 +102,10 @@ fn wait_id(child: Child<'_>, options: libc::c_int) -> io::Result<Option<Exit>> {
     // In the encoding of wait4.
     let status = match info.si_code {
         libc::CLD_EXITED => (status & 0xff) << 8,
+        libc::CLD_KILLED => status,
         libc::CLD_DUMPED => status | 0x80,
-        _ => status,
+        // A child that has asked to be traced by this process has stopped.
+        _ => return Ok(None),
     };
     Ok(Some(Exit {
         status: ExitStatus::from_raw(status),

@@ -59,6 +59,11 @@ impl<'fd> PollFd<'fd> {
         Self::new(fd.as_raw_fd(), libc::POLLIN)
     }
 
+    /// Waits until the other side is gone, whatever there is to read.
+    pub(crate) fn hangup(fd: BorrowedFd<'fd>) -> Self {
+        Self::new(fd.as_raw_fd(), 0)
+    }
+
     /// An entry that the kernel ignores.
     pub(crate) fn none() -> Self {
         Self::new(-1, 0)

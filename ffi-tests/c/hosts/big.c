@@ -3,7 +3,7 @@
  * both ways of starting. Prints the medians and their ratios.
  *
  * The first argument is the number of rounds of 10 starts; the second the ratio, in percent, that is too much. What else the
- * machine does can only spoil a ratio, so this is run beside no other test; a start that forked would be off by a factor of 20.
+ * machine does can only spoil a ratio, so this is run alone; a start that forked would be off by a factor of 20.
  */
 #include "host.h"
 

@@ -371,7 +371,7 @@ fn a_timeout_is_waited_for() {
 fn the_end_of_the_process_comes_after_its_bytes() {
     let output = output_of(b"abc", 10, 10);
     assert_eq!(peek(&output, 3, 10, UNTIL_END).3, ReadState::TimedOut);
-    output.process_ended();
+    output.set_process_ended();
     assert_eq!(
         peek(&output, 0, 10, UNTIL_END),
         (b"abc".to_vec(), 3, 0, ReadState::Data)
@@ -423,7 +423,7 @@ fn a_character_is_given_when_it_is_complete() {
 #[test]
 fn an_incomplete_character_at_the_end_of_the_stream_is_returned() {
     let output = output_of(b"ab\xF0\x9F", 10, 10);
-    output.process_ended();
+    output.set_process_ended();
     let whole_until_end = ReadOptions {
         until_process_end: true,
         ..WHOLE
@@ -649,7 +649,10 @@ fn every_waiter_is_woken_by_the_end_of_the_stream() {
 #[test]
 fn every_waiter_is_woken_by_the_end_of_the_process() {
     wakes(
-        |output| output.process_ended(),
+        |output| {
+            output.set_process_ended();
+            output.notify_process_ended();
+        },
         UNTIL_END,
         ReadState::ProcessEnded,
     );

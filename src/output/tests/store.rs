@@ -257,6 +257,7 @@ fn a_lossless_store_keeps_unread_bytes() {
                         let caught_up = cursors.contains(&(total as u64));
                         assert!(resumed || !(stalled && caught_up), "everything was read");
                         if resumed {
+                            assert!(store.resume(), "it said that there is room");
                             stalled = false;
                             let more = NOISE.len().min(total + 1);
                             total += put(&mut store, false, &NOISE[total..more]);
@@ -360,8 +361,11 @@ fn a_full_lossless_store_holds_head_and_ring_and_no_more() {
     assert!(!store.mark_read(head as u64 + 1));
     // A follower that is behind does not undo the reads of another one.
     assert!(!store.mark_read(0));
+    assert!(!store.resume());
+    // Reported to each follower until the store is resumed: one of them may be suspended.
     assert!(store.mark_read((head + tail) as u64));
-    // Reported once.
+    assert!(store.mark_read(0));
+    assert!(store.resume());
     assert!(!store.mark_read((head + tail) as u64));
     assert_eq!(
         put(&mut store, false, &NOISE[head + tail..1 << 20]),
