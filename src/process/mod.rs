@@ -12,6 +12,7 @@ mod ending;
 mod follow;
 mod group;
 mod handle;
+mod publish;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -213,7 +214,7 @@ impl ProcessInner {
     ) -> Option<std::io::Result<()>> {
         self.exit
             .with_unreaped(|requests| {
-                match presence(tasks::child(&self.group.leader(), self.pid)) {
+                match presence(publish::child(&self.group.leader(), self.pid)) {
                     Presence::Gone => self.group.kill_by_pidfd(number),
                     Presence::Zombie => Some(self.group.kill_unreaped(number)),
                     Presence::Alive => {

@@ -9,33 +9,25 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::group::Group;
+use super::publish::child;
 use super::{ProcessInner, Settings};
 use crate::error::Error;
-use crate::exit::{ExitRecord, ExitState};
+use crate::exit::ExitState;
 use crate::id::Id;
 use crate::output::{Output, Sizes};
 use crate::reader::{ReadOutcome, Source};
-use crate::reaper;
 use crate::spawn::no_pipe;
 use crate::status::About;
-use crate::sys;
-use crate::sys::child::{Child, Pid, wait_exit};
-use crate::sys::descriptor::{PollFd, poll};
+use crate::sys::child::wait_exit;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Interest, Poller, Wakeup};
 use crate::sys::signal::KILL;
 use crate::sys::spawn::Spawned;
 use crate::threads::{Progress, ThreadPair, Threads};
-use crate::time::Deadline;
-
-/// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
-/// closes the pipe by its first system calls.
-const OVERLAP: Duration = Duration::from_millis(1);
 
 /// The threads and outputs of a process, acquired before its leader is spawned. After the spawn,
 /// nothing can fail.
@@ -123,101 +115,6 @@ impl ProcessInner {
         (process, tasks)
     }
 
-    /// Waits for the end; `None` when the deadline comes first.
-    ///
-    /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
-    /// Waiting for the reaper to publish it would cost a second wake-up.
-    pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
-        let leader = self.group.leader();
-        if let Some(leader) = leader.as_ref().and_then(|leader| leader.pollable()) {
-            while self.exit.now().is_none() && !deadline.passed() {
-                let mut set = [PollFd::readable(leader)];
-                if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
-                    break;
-                }
-                // A traced leader cannot be reaped yet. The reaper waits until it can.
-                if set[0].has_input() && !self.publish_exit() {
-                    break;
-                }
-            }
-        }
-        self.exit.wait(deadline)
-    }
-
-    /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
-    /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
-    /// yet.
-    fn publish_exit(&self) -> bool {
-        if self.exit.now().is_some() {
-            return true;
-        }
-        self.drain();
-        let leader = self.group.leader();
-        let leader = child(&leader, self.pid);
-        let is_ended = reaper::reap(leader, &self.exit, || self.before_exit());
-        if is_ended {
-            self.after_exit();
-        }
-        is_ended
-    }
-
-    /// Publishes that the status of the leader is lost.
-    fn publish_lost(&self) {
-        self.drain();
-        self.exit.end(|| {
-            self.before_exit();
-            Some(reaper::lost())
-        });
-        self.after_exit();
-    }
-
-    /// What a caller finds that has seen the end. Under the lock of the exit state, right before the
-    /// record: no caller sees the end before this is done, or this before the end.
-    fn before_exit(&self) {
-        self.free_slot();
-        let outputs = self.outputs.iter();
-        outputs.for_each(|output| output.set_process_ended());
-    }
-
-    /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
-    fn after_exit(&self) {
-        // An output may have been closed since the check before the record.
-        self.free_slot();
-        let outputs = self.outputs.iter();
-        outputs.for_each(|output| output.notify_process_ended());
-    }
-
-    /// Drains the pipes, and closes the outputs that have ended.
-    fn drain(&self) {
-        for (source, output) in self.sources.iter().zip(&self.outputs) {
-            // The reader drops a source that has ended before it closes the output.
-            let source = source.upgrade();
-            if source.is_none_or(|source| has_ended(&source)) {
-                self.close_output(output);
-            }
-        }
-    }
-
-    /// Closes an output that has ended. Frees the slot if the leader has ended and this was the last
-    /// output.
-    fn close_output(&self, output: &Output) {
-        output.close();
-        if self.exit.now().is_some() {
-            self.free_slot();
-        }
-    }
-
-    /// Frees the slot if every output is closed. Called when the leader has ended, or right before its
-    /// end is recorded.
-    ///
-    /// One thread may close the last output while another records the end. Each checks for the other's
-    /// change after its own, so at least one of them sees both.
-    fn free_slot(&self) {
-        if !self.output_open() {
-            drop(self.slot.lock().take());
-        }
-    }
-
     /// Resumes the reader, which has found a lossless output full.
     pub(super) fn resume_reading(&self) {
         for source in self.sources.iter().filter_map(|source| source.upgrade()) {
@@ -267,26 +164,6 @@ impl ProcessInner {
         let process = Arc::clone(self);
         let _ = self.threads.spawn(move || process.group.release());
     }
-}
-
-/// Drains the pipe of a leader that has exited. True if no process holds the pipe any more.
-///
-/// A child of another start may hold a copy of it until that child has closed or executed. It is waited
-/// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
-/// survivor holds makes this last for [`OVERLAP`], and only while another start is under way.
-fn has_ended(source: &Source) -> bool {
-    let mut outcome = source.drain();
-    if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
-        source.wait_for_hangup(OVERLAP);
-        outcome = source.drain();
-    }
-    outcome == ReadOutcome::Ended
-}
-
-/// The leader by its pidfd, or else by its pid.
-pub(super) fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
-    let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
-    descriptor.map_or(Child::Number(pid), Child::Descriptor)
 }
 
 impl ProcessTasks {

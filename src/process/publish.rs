@@ -1,0 +1,141 @@
+//! The end of a process, and the callers that wait for it.
+//!
+//! The end is published by the thread that is first to see the exit of the leader: the reaper, or a
+//! caller in `wait`. What it does is idempotent, so that the other one may do it too. Promises: when a
+//! caller sees the end, everything that the leader wrote is in the outputs, an output that has ended is
+//! closed, and the slot is free if all have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ProcessInner;
+use crate::exit::ExitRecord;
+use crate::output::Output;
+use crate::reader::{ReadOutcome, Source};
+use crate::reaper;
+use crate::sys;
+use crate::sys::child::{Child, Pid};
+use crate::sys::descriptor::{PollFd, poll};
+use crate::sys::pidfd::PidFd;
+use crate::time::Deadline;
+
+/// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
+/// closes the pipe by its first system calls.
+const OVERLAP: Duration = Duration::from_millis(1);
+
+impl ProcessInner {
+    /// Waits for the end; `None` when the deadline comes first.
+    ///
+    /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
+    /// Waiting for the reaper to publish it would cost a second wake-up.
+    pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
+        let leader = self.group.leader();
+        if let Some(leader) = leader.as_ref().and_then(|leader| leader.pollable()) {
+            while self.exit.now().is_none() && !deadline.passed() {
+                let mut set = [PollFd::readable(leader)];
+                if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
+                    break;
+                }
+                // A traced leader cannot be reaped yet. The reaper waits until it can.
+                if set[0].has_input() && !self.publish_exit() {
+                    break;
+                }
+            }
+        }
+        self.exit.wait(deadline)
+    }
+
+    /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
+    /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
+    /// yet.
+    pub(super) fn publish_exit(&self) -> bool {
+        if self.exit.now().is_some() {
+            return true;
+        }
+        self.drain();
+        let leader = self.group.leader();
+        let leader = child(&leader, self.pid);
+        let is_ended = reaper::reap(leader, &self.exit, || self.before_exit());
+        if is_ended {
+            self.after_exit();
+        }
+        is_ended
+    }
+
+    /// Publishes that the status of the leader is lost.
+    pub(super) fn publish_lost(&self) {
+        self.drain();
+        self.exit.end(|| {
+            self.before_exit();
+            Some(reaper::lost())
+        });
+        self.after_exit();
+    }
+
+    /// What a caller finds that has seen the end. Under the lock of the exit state, right before the
+    /// record: no caller sees the end before this is done, or this before the end.
+    fn before_exit(&self) {
+        self.free_slot();
+        let outputs = self.outputs.iter();
+        outputs.for_each(|output| output.set_process_ended());
+    }
+
+    /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
+    pub(super) fn after_exit(&self) {
+        // An output may have been closed since the check before the record.
+        self.free_slot();
+        let outputs = self.outputs.iter();
+        outputs.for_each(|output| output.notify_process_ended());
+    }
+
+    /// Drains the pipes, and closes the outputs that have ended.
+    fn drain(&self) {
+        for (source, output) in self.sources.iter().zip(&self.outputs) {
+            // The reader drops a source that has ended before it closes the output.
+            let source = source.upgrade();
+            if source.is_none_or(|source| has_ended(&source)) {
+                self.close_output(output);
+            }
+        }
+    }
+
+    /// Closes an output that has ended. Frees the slot if the leader has ended and this was the last
+    /// output.
+    pub(super) fn close_output(&self, output: &Output) {
+        output.close();
+        if self.exit.now().is_some() {
+            self.free_slot();
+        }
+    }
+
+    /// Frees the slot if every output is closed. Called when the leader has ended, or right before its
+    /// end is recorded.
+    ///
+    /// One thread may close the last output while another records the end. Each checks for the other's
+    /// change after its own, so at least one of them sees both.
+    fn free_slot(&self) {
+        if !self.output_open() {
+            drop(self.slot.lock().take());
+        }
+    }
+}
+
+/// Drains the pipe of a leader that has exited. True if no process holds the pipe any more.
+///
+/// A child of another start may hold a copy of it until that child has closed or executed. It is waited
+/// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
+/// survivor holds makes this last for [`OVERLAP`], and only while another start is under way.
+fn has_ended(source: &Source) -> bool {
+    let mut outcome = source.drain();
+    if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
+        source.wait_for_hangup(OVERLAP);
+        outcome = source.drain();
+    }
+    outcome == ReadOutcome::Ended
+}
+
+/// The leader by its pidfd, or else by its pid.
+pub(super) fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
+    let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
+    descriptor.map_or(Child::Number(pid), Child::Descriptor)
+}
