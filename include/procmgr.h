@@ -544,7 +544,7 @@ int32_t mgr_version_number(void);
  */
 
 /**
- * Opens a manager: a registry of processes. It has one thread and two descriptors of its own until it is
+ * Opens a manager: a registry of processes. It has one thread and one descriptor of its own until it is
  * closed.
  *
  * Parameters:

@@ -32,9 +32,8 @@ type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 #[non_exhaustive]
 pub enum StartMethod {
     /// By a `clone` that shares the host's memory until the program is executed. Never forks, so a
-    /// start takes the same time in a host of any size. The process inherits nothing of the host: no
-    /// descriptor other than 0, 1 and 2, no blocked, handled or ignored signal, no controlling
-    /// terminal.
+    /// start takes the same time in a host of any size. The process inherits no descriptor
+    /// other than 0, 1 and 2, no blocked or ignored signal, and no controlling terminal.
     #[default]
     Automatic,
     /// By [`std::process::Command`] as it is, in a process group of its own. The process inherits what

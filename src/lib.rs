@@ -34,8 +34,8 @@
 //! Each live process has two threads of the library, a reader and a reaper, which are reused for later
 //! processes.
 //!
-//! - Start: a request is checked and completed with the options of the manager. The manager reserves a
-//!   slot, makes the pipes for the output and acquires the two threads. Then `clone` makes the leader,
+//! - Start: a request is checked. The manager reserves a slot, completes the request with its options,
+//!   makes the pipes for the output and acquires the two threads. Then `clone` makes the leader,
 //!   which shares the host's memory until its exec, and returns a pidfd. The leader gets its own
 //!   process group, and its environment contains a cookie, which its descendants inherit.
 //! - Output: the reader thread waits in epoll for the pipe. It reads the bytes straight into the
@@ -46,10 +46,11 @@
 //!   too. The first of them that sees the exit reads what is left in the pipe, reaps the leader,
 //!   records the end in the exit state, and wakes all callers that wait. The end is reported even if
 //!   other processes hold the pipe.
-//! - Stop: [`Process::stop`] sends TERM to the process group, waits for the grace period, and sends
-//!   KILL. After each of the two signals, a scan of `/proc` finds the processes outside of the group by
-//!   the cookie, and sends the signal to each through a pidfd. After KILL, the scan repeats until it
-//!   finds none. [`Manager::close`] does the same for all processes at the same time.
+//! - Stop: [`Process::stop`] sends TERM to the process group, and waits for the grace period. A scan of
+//!   `/proc` finds the processes outside of the group by the cookie, and sends TERM to each through a
+//!   pidfd. If anything is left after the grace period, KILL is sent in the same way, and the scan
+//!   repeats until it finds none or ten seconds have passed. [`Manager::close`] does this for all
+//!   processes at the same time; its grace period is zero by default, so it begins with KILL.
 //!
 //! A signal never reaches a reused pid: the leader is reaped under the lock that is held while the group is
 //! signalled by number, and every other process is signalled through a pidfd.
@@ -57,11 +58,11 @@
 //! # Limits
 //!
 //! The library is built for Linux and tested there. A process that hangs in the kernel cannot be ended.
-//! A process that wipes its environment, leaves its group and outlives its leader is not found.
+//! A process that wipes its environment and leaves its group is not found.
 
 // The modules, in the order of a process:
 //
-//     request -> manager -> spawn -> pipe  -> reader -> output -> read, snapshot
+//     request -> manager -> spawn -> pipe  -> reader -> output -> read, text
 //                             |                            ^
 //                             |                          drain
 //                             |                            |

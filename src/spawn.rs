@@ -1,8 +1,7 @@
 //! Starting the leader: from a checked [`SpawnSpec`] to a child and the pipes of its output.
 //!
 //! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and
-//! says which step failed; the leader leads its own process group and inherits nothing of the host but
-//! what it is given. Takes no lock.
+//! says which step failed; the leader leads its own process group. Takes no lock.
 //!
 //! A child is made by the `clone` of [`sys::spawn`](crate::sys::spawn), or by the standard library if
 //! the manager is configured so ([`StartMethod::Std`]).

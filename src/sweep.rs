@@ -82,8 +82,8 @@ impl ScanResult {
 ///
 /// A process that forks and exits during the scan is missed together with its child. So the listing
 /// repeats until no pid was allocated while it was checked, which the last allocated pid shows, or
-/// until it has no new pid. Then every running process was checked, and a scan that finds none is
-/// certain.
+/// until it has no new pid, or [`MAX_LISTINGS`] times. [`ScanResult::is_still_complete`] tells whether the
+/// result is certain.
 pub(crate) fn find(
     filter: &impl Filter,
     each: impl FnMut(&FoundProcess),

@@ -61,7 +61,7 @@ impl Manager {
     /// Opens a manager.
     ///
     /// Fails with [`Error::Invalid`] if the configuration is invalid, and with [`Error::Io`] if the
-    /// system is out of threads or file descriptors. A manager has one thread and two descriptors of its
+    /// system is out of threads or file descriptors. A manager has one thread and one descriptor of its
     /// own until it is closed.
     pub fn open(config: Config) -> Result<Self, Error> {
         let inner = ManagerInner::open(config)?;

@@ -15,7 +15,7 @@ use crate::status::{EndedBy, Status, Stopped};
 /// A cheap handle: clones refer to the same process, and a handle stays valid after the manager has
 /// dropped its record. Dropping handles does not affect the process; closing its manager ends it.
 ///
-/// Every method fails with [`Error::Forked`] in a forked copy of the host.
+/// In a forked copy of the host, every method that returns a `Result` fails with [`Error::Forked`].
 #[derive(Debug, Clone)]
 pub struct Process(Arc<ProcessInner>, HandleKind);
 
@@ -74,8 +74,8 @@ impl Process {
         Ok((ended, self.0.status()))
     }
 
-    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: without a limit;
-    /// else rounded up to milliseconds) for the first one.
+    /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: without a limit)
+    /// for the first one.
     ///
     /// Reading consumes nothing: any number of callers can read, each with its own cursor. If the bytes
     /// at the cursor were dropped, reading continues at the first kept byte after them, and the chunk
@@ -120,7 +120,8 @@ impl Process {
     ///
     /// Fails with [`Error::NotRunning`] if nothing of it is left, and with [`Error::Io`] if its leader
     /// has ended and the scan for what it left behind is incomplete: `/proc` is not mounted, or the
-    /// system is out of file descriptors. Does not block.
+    /// system is out of file descriptors. Does not block before the end of its leader; the scan after it
+    /// waits for processes that are executing a program.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.0.check_host()?;
         self.0.signal(signal)

@@ -20,7 +20,7 @@ use crate::sys::pidfd::PidFd;
 use crate::time::Deadline;
 
 /// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
-/// closes the pipe by its first system calls.
+/// closes the pipe before its exec.
 const OVERLAP: Duration = Duration::from_millis(1);
 
 impl ProcessInner {
@@ -72,8 +72,8 @@ impl ProcessInner {
         self.after_exit();
     }
 
-    /// What a caller finds that has seen the end. Under the lock of the exit state, right before the
-    /// record: no caller sees the end before this is done, or this before the end.
+    /// Frees the slot and marks the outputs, right before the end is recorded and under the same lock. So
+    /// a caller that finds the record finds both done.
     fn before_exit(&self) {
         self.free_slot();
         let outputs = self.outputs.iter();
@@ -124,7 +124,7 @@ impl ProcessInner {
 ///
 /// A child of another start may hold a copy of it until that child has closed or executed. It is waited
 /// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
-/// survivor holds makes this last for [`OVERLAP`], and only while another start is under way.
+/// survivor holds makes this last for [`OVERLAP`], and only while the clone of another start is under way.
 fn has_ended(source: &Source) -> bool {
     let mut outcome = source.drain();
     if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {

@@ -130,7 +130,7 @@ impl ProcessInner {
         }
     }
 
-    /// A task has failed, which is a defect: the process is not left without it.
+    /// Kills the group because a task has panicked: without it, the process would not be read or reaped.
     fn kill(&self) {
         self.signal_unreaped(KILL, |_| ());
     }

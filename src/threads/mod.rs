@@ -48,6 +48,8 @@ struct State {
     /// The number of threads that have not exited.
     count: usize,
     handles: HashMap<u64, JoinHandle<()>>,
+    /// The numbers of threads that are exiting and not joined.
+    exiting: Vec<u64>,
     last_number: u64,
     closed: bool,
 }
@@ -63,6 +65,7 @@ impl Threads {
             idle: Vec::new(),
             count: 0,
             handles: HashMap::new(),
+            exiting: Vec::new(),
             last_number: 0,
             closed: false,
         };
@@ -75,8 +78,10 @@ impl Threads {
 
     /// Runs a task on a new thread, and returns the number of the thread.
     pub(crate) fn spawn(self: &Arc<Self>, task: impl FnOnce() + Send + 'static) -> io::Result<u64> {
-        // The lock is held until the handle is stored, because an exiting thread removes its own
-        // handle.
+        // Joined and not detached: a detached thread may still be exiting when the program ends.
+        let exiting = std::mem::take(&mut self.state.lock().exiting);
+        self.join(&exiting);
+        // The lock is held until the handle is stored, so that an exiting thread has one.
         let mut state = self.state.lock();
         let number = state.last_number + 1;
         let threads = Arc::clone(self);
@@ -109,7 +114,7 @@ impl Threads {
         let mut state = self.state.lock();
         state.count -= 1;
         if !state.closed {
-            state.handles.remove(&number);
+            state.exiting.push(number);
         } else if state.count == 0 {
             self.all_left.notify_all();
         }

@@ -41,10 +41,6 @@ type ChildError = (Stage, c_int);
 
 impl Plan<'_> {
     /// Runs in the child. Returns only if a system call fails.
-    ///
-    /// The host's memory is shared, and its other threads run. So this makes raw system calls only,
-    /// without allocation, lock or panic. The C library's `open`, `close` and `write` are cancellation
-    /// points, and a cancellation of the host's thread may be pending.
     fn execute(&self) -> ChildError {
         let Err(failed) = self.prepare() else {
             // SAFETY: the texts end with a NUL and the arrays with a null pointer.
@@ -83,8 +79,6 @@ impl Plan<'_> {
         done(leads).map_err(at(Stage::Process))?;
         // Signals that were sent to the host's group before are not for this child.
         discard_pending_signals();
-        // Early, too: until it has closed its copies of the pipes of other starts, this child
-        // keeps their outputs open.
         for (target, source) in (0..self.first_free).zip(self.sources) {
             // SAFETY: dup3 takes numbers.
             let copied = unsafe { libc::syscall(libc::SYS_dup3, *source, target, 0) };
@@ -95,6 +89,7 @@ impl Plan<'_> {
             let entered = unsafe { libc::syscall(libc::SYS_fchdir, directory) };
             done(entered).map_err(at(Stage::Directory))?;
         }
+        // This child keeps the outputs of other starts open until it has closed its copies of their pipes.
         close_low(self.first_free);
         mark_close_on_exec(self.first_free).map_err(at(Stage::Descriptors))?;
         reset_signals();
@@ -130,7 +125,7 @@ fn done(result: c_long) -> Result<c_long, c_int> {
 /// Closes the descriptors with the next [`LOW`] numbers. Where that is refused, they are closed by the
 /// exec with the others.
 fn close_low(first: RawFd) {
-    let last = first.saturating_add(LOW);
+    let last = first.saturating_add(LOW - 1);
     // SAFETY: close_range takes numbers.
     unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
 }

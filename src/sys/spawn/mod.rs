@@ -1,11 +1,12 @@
-//! Makes a child without a fork. It inherits nothing of the host but what its [`ExecSpec`] lists.
+//! Makes a child without a fork. It inherits no descriptor that its [`ExecSpec`] does not list, no signal
+//! setting and no controlling terminal.
 //!
 //! `clone` with CLONE_VM and CLONE_VFORK suspends the calling thread until the child has executed its
 //! program or ended. It copies no page table, so a start takes the same time in a host of any size.
 //! CLONE_PIDFD returns a pidfd of the child without a race. Until its exec the child runs on the host's
 //! memory, so it is limited to raw system calls, without allocation, lock or panic ([`child`]).
 //!
-//! The caller opens every path before the clone, so an unresponsive file system blocks the caller and
+//! The caller opens every path but that of the program before the clone, so an unresponsive file system blocks the caller and
 //! not the child. All 64 signals are blocked across the clone, by the raw system call, because
 //! pthread_sigmask leaves out the two that the C library reserves. A handler of the host must not run
 //! in the child: it would change the host's memory from another process.
@@ -69,7 +70,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Spawned {
     pub(crate) pid: Pid,
-    /// `None` before Linux 5.2.
+    /// `None` before Linux 5.2, and if a filter refuses it.
     pub(crate) pidfd: Option<PidFd>,
 }
 
