@@ -216,17 +216,21 @@ impl Termination<'_> {
     /// to their members.
     fn scan(&mut self, groups: &HashSet<Pid>, signal: i32) -> ScanResult {
         let outside_groups = &mut self.outside_groups;
+        let leaders = &self.targets.by_group;
         let found = sweep::find(&self.targets, |one| {
             // A process that has ended meanwhile, perhaps by the signal to its group, is in no group
             // and does not count.
-            let is_member = group_of(one.pid).map_or(true, |group| groups.contains(&group));
-            if !is_member && signal != 0 {
+            let group = group_of(one.pid).ok();
+            // Before Linux 6.9, a group whose leader is reaped is not signalled as a whole.
+            let is_signalled = group.is_none_or(|group| groups.contains(&group));
+            let is_outside = group.is_some_and(|group| !leaders.contains_key(&group));
+            if is_outside && signal != 0 {
                 outside_groups.insert(one.pid);
             }
-            if signal == KILL || (signal != 0 && !is_member) {
+            if signal == KILL || (signal != 0 && !is_signalled) {
                 one.signal(signal);
             }
-            if signal == TERM && !is_member {
+            if signal == TERM && !is_signalled {
                 one.signal(CONT);
             }
         });
