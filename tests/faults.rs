@@ -587,8 +587,12 @@ fn no_memory_for_a_start() {
                         false
                     }
                     Ok(process) => {
-                        assert_complete(&process);
-                        true
+                        // The limit is the child's too, whose shell may need more than this program.
+                        let is_enough = !matches!(wait(&process).state, State::Signaled { .. });
+                        if is_enough {
+                            assert_complete(&process);
+                        }
+                        is_enough
                     }
                 };
                 manager.close().expect("a close");
