@@ -199,6 +199,20 @@ impl Drop for Memory {
     }
 }
 
+unsafe extern "C" {
+    /// The C library's `clone`. By this name of glibc's, the thread sanitizer does not replace it: its own
+    /// prepares for a fork and expects a child with memory of its own.
+    #[cfg_attr(target_env = "gnu", link_name = "__clone")]
+    #[cfg_attr(not(target_env = "gnu"), link_name = "clone")]
+    fn clone_by_name(
+        function: extern "C" fn(*mut c_void) -> c_int,
+        stack: *mut c_void,
+        flags: c_int,
+        argument: *mut c_void,
+        ...
+    ) -> c_int;
+}
+
 /// Makes the child and returns its pid once it has executed its program or ended.
 fn clone_child(plan: &Plan<'_>, memory: &Memory) -> io::Result<Pid> {
     // SAFETY: the C library gives each thread a valid place for its errno.
@@ -211,7 +225,7 @@ fn clone_child(plan: &Plan<'_>, memory: &Memory) -> io::Result<Pid> {
         // one c_int to the pidfd of the report.
         check(unsafe {
             let pidfd = &raw mut (*memory.report()).pidfd;
-            libc::clone(child_main, memory.stack_top(), flags, plan, pidfd)
+            clone_by_name(child_main, memory.stack_top(), flags, plan, pidfd)
         })
     };
     UNDER_WAY.fetch_add(1, Ordering::AcqRel);
