@@ -22,6 +22,8 @@ use loom::sync as base;
 #[cfg(not(all(loom, test)))]
 use std::sync as base;
 
+use base::atomic::{AtomicUsize, Ordering};
+
 #[derive(Default)]
 pub(crate) struct Mutex<T>(base::Mutex<T>);
 
@@ -31,8 +33,15 @@ pub(crate) struct MutexGuard<'a, T> {
     guard: Option<base::MutexGuard<'a, T>>,
 }
 
+/// A condition variable that is used with one lock, under which the condition is changed before a
+/// notification.
 #[derive(Default)]
-pub(crate) struct Condvar(base::Condvar);
+pub(crate) struct Condvar {
+    base: base::Condvar,
+    /// How many threads wait. Changed by a waiter while it holds the lock, so a notification finds each
+    /// waiter that has seen the old condition. Without a waiter it makes no system call.
+    waiters: AtomicUsize,
+}
 
 /// Whether a wait has ended because of its deadline.
 pub(crate) struct WaitTimeoutResult(bool);
@@ -82,13 +91,18 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 
 impl Condvar {
     pub(crate) fn new() -> Self {
-        Condvar(base::Condvar::new())
+        Condvar {
+            base: base::Condvar::new(),
+            waiters: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         if let Some(locked) = guard.guard.take() {
-            let locked = self.0.wait(locked);
+            self.waiters.fetch_add(1, Ordering::Relaxed);
+            let locked = self.base.wait(locked);
             guard.guard = Some(locked.unwrap_or_else(PoisonError::into_inner));
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -100,9 +114,11 @@ impl Condvar {
     ) -> WaitTimeoutResult {
         let left = deadline.saturating_duration_since(Instant::now());
         if let Some(locked) = guard.guard.take() {
-            let waited = self.0.wait_timeout(locked, left);
+            self.waiters.fetch_add(1, Ordering::Relaxed);
+            let waited = self.base.wait_timeout(locked, left);
             let (locked, result) = waited.unwrap_or_else(PoisonError::into_inner);
             guard.guard = Some(locked);
+            self.waiters.fetch_sub(1, Ordering::Relaxed);
             return WaitTimeoutResult(result.timed_out());
         }
         WaitTimeoutResult(false)
@@ -118,8 +134,12 @@ impl Condvar {
         WaitTimeoutResult(false)
     }
 
+    /// Wakes all waiters. The caller has changed the condition under the lock; it may have released the
+    /// lock since.
     pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
+        if self.waiters.load(Ordering::Relaxed) > 0 {
+            self.base.notify_all();
+        }
     }
 }
 

@@ -104,11 +104,11 @@ impl Bench {
     }
 
     fn starts(&mut self) {
-        let goals = || vec![goal(Against::Floor, 1.2), goal(Against::Go, 0.65)];
-        self.turns(START, Unit::Time, goals(), &ALL, 50, |_| {
+        let goals = |floor| vec![goal(Against::Floor, floor), goal(Against::Go, 0.5)];
+        self.turns(START, Unit::Time, goals(1.05), &ALL, 50, |_| {
             own(&["start", "10", NOTHING])
         });
-        self.turns(SPACED, Unit::Time, goals(), &ALL, 50, |_| {
+        self.turns(SPACED, Unit::Time, goals(0.9), &ALL, 50, |_| {
             own(&["spaced", "10", NOTHING])
         });
         // Below Go: the measurement resolves one part in a hundred.
@@ -152,7 +152,7 @@ impl Bench {
 
     fn callers(&mut self) {
         for (callers, name) in CALLERS {
-            let goals = vec![goal(Against::Go, 1.25)];
+            let goals = vec![goal(Against::Floor, 0.97), goal(Against::Go, 1.25)];
             self.turns(name, Unit::PerSecond, goals, &ALL, 12, |quick| {
                 let rounds = if quick { "64" } else { "192" };
                 own(&["callers", callers, rounds, NOTHING])
@@ -176,7 +176,7 @@ impl Bench {
             let unit = Unit::GigabytesPerSecond {
                 bytes: bytes as f64,
             };
-            let goals = vec![goal(Against::Floor, 0.95), goal(Against::Go, 1.1)];
+            let goals = vec![goal(Against::Go, 1.0)];
             self.turns(name, unit, goals, &kinds, turns as usize, |_| {
                 own(&["whole", "1", &command])
             });
@@ -185,15 +185,15 @@ impl Bench {
 
     fn latencies(&mut self) {
         let program = own_program();
-        let goals = vec![goal(Against::Floor, 1.3)];
+        let goals = |of_go| vec![goal(Against::Go, of_go)];
         let writer = format!("exec {program} child-stamps 100");
-        self.turns(READ, Unit::Time, goals.clone(), &ALL, 10, |_| {
+        self.turns(READ, Unit::Time, goals(1.0), &ALL, 10, |_| {
             own(&["arrival", "100", &writer])
         });
         let stamp = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compare-stamp");
         let leaver = format!("exec {program} child-exit {}", quote(&stamp));
         let stamp = stamp.to_string_lossy();
-        self.turns(EXIT, Unit::Time, goals, &ALL, 20, |_| {
+        self.turns(EXIT, Unit::Time, goals(0.95), &ALL, 20, |_| {
             own(&["exit", "20", &leaver, &stamp])
         });
     }
@@ -254,7 +254,7 @@ impl Bench {
         let [in_resident, in_descriptors, in_threads] = lines;
         let bound = vec![goal(Against::Nothing, 22.0 * 1024.0)];
         self.add(resident.into(), Unit::Kib, bound, in_resident);
-        let bound = vec![goal(Against::Nothing, 3.0)];
+        let bound = vec![goal(Against::Nothing, 4.0)];
         self.add(descriptors.into(), Unit::Count, bound, in_descriptors);
         self.add(threads.into(), Unit::Count, Vec::new(), in_threads);
         if self.wants(wakes) {

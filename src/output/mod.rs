@@ -169,9 +169,10 @@ impl Output {
 
     /// Wakes the waiting callers and notifies the watches that are due, after a change.
     fn notify(&self, mut data: MutexGuard<'_, OutputData>) {
-        self.changed.notify_all();
         let due = data.take_due();
+        // Released first: a woken thread needs the lock.
         drop(data);
+        self.changed.notify_all();
         due.iter().for_each(|watch| watch.notify());
     }
 

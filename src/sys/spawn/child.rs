@@ -8,7 +8,8 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 
-use super::{Report, Stage};
+use super::Stage;
+use super::memory::Report;
 
 /// The highest signal number.
 const SIGNALS: c_long = 64;

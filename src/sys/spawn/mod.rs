@@ -12,6 +12,7 @@
 //! in the child: it would change the host's memory from another process.
 
 mod child;
+mod memory;
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io;
@@ -25,6 +26,7 @@ use super::cstrings::{CStringArray, CStrings};
 use super::descriptor::above_standard;
 use super::pidfd::PidFd;
 use child::{Plan, child_main, set_mask};
+use memory::Memory;
 
 /// The children that have not executed their programs yet.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
@@ -144,59 +146,6 @@ fn move_above(fd: BorrowedFd<'_>, least: RawFd, moved: &mut Vec<OwnedFd>) -> io:
 
 fn out_of_range() -> io::Error {
     io::Error::from_raw_os_error(libc::EMFILE)
-}
-
-/// What the child and the kernel report to the caller.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Report {
-    stage: Stage,
-    /// 0 while nothing has failed.
-    error: c_int,
-    /// Written by the kernel before the child's first instruction. -1 on kernels without pidfds.
-    pidfd: c_int,
-}
-
-/// The child's stack, with the report at its lower end. The memory is shared, so the report also works
-/// under valgrind, which turns the clone into a fork.
-struct Memory(*mut c_void);
-
-impl Memory {
-    const BYTES: usize = 32 << 10;
-
-    fn new() -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping at an address that the kernel chooses.
-        let start = unsafe { libc::mmap(ptr::null_mut(), Self::BYTES, protection, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let memory = Memory(start);
-        let report = Report {
-            stage: Stage::Process,
-            error: 0,
-            pidfd: -1,
-        };
-        // SAFETY: the mapping is writable, aligned to a page and larger than a report.
-        unsafe { memory.report().write(report) };
-        Ok(memory)
-    }
-
-    fn report(&self) -> *mut Report {
-        self.0.cast()
-    }
-
-    fn stack_top(&self) -> *mut c_void {
-        self.0.wrapping_byte_add(Self::BYTES)
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no child runs on it any more: the clone has returned.
-        unsafe { libc::munmap(self.0, Self::BYTES) };
-    }
 }
 
 unsafe extern "C" {
