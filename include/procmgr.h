@@ -628,8 +628,9 @@ int32_t mgr_release(mgr_t manager);
 
 /**
  * Ends the processes of hosts that have ended, whichever manager of theirs has started them. For a program
- * that was killed and starts again. Processes of a running host, and of hosts in other pid namespaces, are
- * left alone.
+ * that was killed and starts again. Processes of a host that may
+ * run are left alone, also if it cannot be looked at; so are those of hosts in other pid or time namespaces,
+ * the calling program and its ancestors.
  *
  * Parameters:
  * - count: receives the number of processes that were ended; may be NULL.
@@ -795,7 +796,8 @@ int32_t mgr_config_head_bytes(mgr_config_t config, size_t bytes);
 int32_t mgr_config_tail_bytes(mgr_config_t config, size_t bytes);
 
 /**
- * Sets the length of the longest line in the text of mgr_output. Longer lines are cut. Default: 2,048.
+ * Sets the length of the longest line in the text of mgr_output. Of a longer line the
+ * beginning and the end are shown, with " ... [N bytes] ... " between them. Default: 2,048.
  *
  * Parameters:
  * - bytes: the length in bytes; 0 is no limit.

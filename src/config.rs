@@ -171,7 +171,8 @@ impl Config {
         self
     }
 
-    /// The length of the longest line in a snapshot, in bytes; 0 is no limit. Default: 2,048.
+    /// The length of the longest line in a snapshot, in bytes; 0 is no limit. Default: 2,048. Of a longer
+    /// line the beginning and the end are shown, with ` ... [N bytes] ... ` between them.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;
         self

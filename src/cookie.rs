@@ -3,17 +3,16 @@
 //!
 //! - [`ID_VARIABLE`] names the process.
 //! - [`HOST_VARIABLE`] names the manager and the host: the manager's instance id, and the pid
-//!   namespace, pid and start time of the host. With it, another program can check whether that host
-//!   still runs.
+//!   namespace, pid, start time and time namespace of the host. With it, another program can check
+//!   whether that host still runs.
 //! - [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in. When one of these
 //!   is ended, the processes that a manager inside of it has started are found too.
 //!
 //! Child processes inherit the cookie. A process that clears its environment loses it. Takes no lock.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 
+use crate::host::Host;
 use crate::id::Id;
 
 /// The environment variable by which a process, and every process that it starts, is found.
@@ -25,17 +24,6 @@ pub const HOST_VARIABLE: &str = "PROCMGR_HOST";
 /// The environment variable that names the processes that the host of a process was started in, if it
 /// was started by procmgr.
 pub const ANCESTORS_VARIABLE: &str = "PROCMGR_ANCESTORS";
-
-/// A host: a program that uses this library. Unique on this system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Host {
-    /// The pid is one of this namespace.
-    pid_namespace: u64,
-    pid: u32,
-    /// In clock ticks, as in `/proc/PID/stat`. It distinguishes the host from a later process with the
-    /// same pid.
-    start_time: u64,
-}
 
 /// The manager and the host that have started a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,51 +41,11 @@ pub(crate) struct Cookie {
     pub(crate) ancestors: Vec<Id>,
 }
 
-impl Host {
-    /// This program.
-    pub(crate) fn own() -> Option<Self> {
-        Some(Host {
-            pid_namespace: pid_namespace()?,
-            pid: std::process::id(),
-            // Not by the pid: if `/proc` is that of another pid namespace, the pid is that of another
-            // process there.
-            start_time: start_time("self")?,
-        })
-    }
-
-    /// Whether it has ended. False if that is unknown: a host in another pid namespace cannot be checked.
-    pub(crate) fn is_gone(&self) -> bool {
-        pid_namespace() == Some(self.pid_namespace)
-            && start_time(&self.pid.to_string()) != Some(self.start_time)
-    }
-}
-
-fn pid_namespace() -> Option<u64> {
-    fs::metadata("/proc/self/ns/pid")
-        .ok()
-        .map(|file| file.ino())
-}
-
-/// The start time of a process; `None` if there is none or it is a zombie.
-fn start_time(pid: &str) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may contain any character.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    match fields.next()? {
-        "Z" | "X" => None,
-        // The state is field 3, the start time field 22.
-        _ => fields.nth(18)?.parse().ok(),
-    }
-}
-
 impl Origin {
     /// The value of [`HOST_VARIABLE`].
     fn value(&self) -> String {
         match self.host {
-            Some(host) => format!(
-                "{}:{}:{}:{}",
-                self.instance, host.pid_namespace, host.pid, host.start_time
-            ),
+            Some(host) => format!("{}:{host}", self.instance),
             None => self.instance.to_string(),
         }
     }
@@ -107,17 +55,11 @@ impl FromStr for Origin {
     type Err = ();
 
     fn from_str(value: &str) -> Result<Self, ()> {
-        let mut parts = value.split(':');
-        let instance = parts.next().ok_or(())?.parse().map_err(drop)?;
-        let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
-        let host = match (number(), number(), number()) {
-            (Some(pid_namespace), Some(pid), Some(start_time)) => Some(Host {
-                pid_namespace,
-                pid: u32::try_from(pid).map_err(drop)?,
-                start_time,
-            }),
-            _ => None,
+        let (instance, host) = match value.split_once(':') {
+            Some((instance, host)) => (instance, host.parse().ok()),
+            None => (value, None),
         };
+        let instance = instance.parse().map_err(drop)?;
         Ok(Origin { instance, host })
     }
 }
@@ -183,7 +125,7 @@ mod tests {
             instance: Id::random(),
             host: Host::own(),
         };
-        assert!(origin.host.is_some_and(|host| !host.is_gone()));
+        assert!(origin.host.is_some());
         let cookie = Cookie {
             id: Id::random(),
             origin: Some(origin),
@@ -205,20 +147,5 @@ mod tests {
         assert!(cookie.is_inside(|id| id == cookie.id));
         assert!(cookie.is_inside(|id| id == cookie.ancestors[0]));
         assert!(!cookie.is_inside(|_| false));
-    }
-
-    #[test]
-    fn a_host_with_another_start_time_is_gone() {
-        let own = Host::own().expect("there is a process table");
-        let earlier = Host {
-            start_time: own.start_time - 1,
-            ..own
-        };
-        assert!(earlier.is_gone());
-        let elsewhere = Host {
-            pid_namespace: own.pid_namespace + 1,
-            ..earlier
-        };
-        assert!(!elsewhere.is_gone(), "unknown, so it is left alone");
     }
 }

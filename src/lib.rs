@@ -87,6 +87,7 @@ mod expiry;
 /// The C interface. Public for its own tests and benchmarks only.
 #[doc(hidden)]
 pub mod ffi;
+mod host;
 mod id;
 mod keys;
 mod manager;

@@ -6,8 +6,7 @@
 //! checked, the result says so. Takes no lock.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 use crate::cookie::Cookie;
@@ -15,6 +14,7 @@ use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
+use crate::sys::proc::{self, Environment, Stat};
 use crate::time::Deadline;
 
 /// A process that a scan has found.
@@ -37,9 +37,9 @@ impl FoundProcess {
 
 /// Which processes a scan finds.
 pub(crate) trait Filter {
-    /// Whether a process with this cookie, in this group, is one of them. Called before and after the
+    /// Whether the process with this pid, cookie and group is one of them. Called before and after the
     /// pidfd of the process is opened: a group that is ours at both times was ours in between.
-    fn matches(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
+    fn matches(&self, pid: Pid, cookie: Option<&Cookie>, group: Option<Pid>) -> bool;
 }
 
 /// The result of a scan.
@@ -66,8 +66,8 @@ impl ScanResult {
     pub(crate) fn is_still_complete(&self) -> bool {
         let are_listed = |pids: Vec<Pid>| pids.iter().all(|pid| self.listed.contains(pid));
         self.last_pid.is_some()
-            && read_last_pid() == self.last_pid
-            && list_pids().is_ok_and(are_listed)
+            && proc::last_pid() == self.last_pid
+            && proc::pids().is_ok_and(are_listed)
     }
 
     /// Takes the scan error out of the result, for a caller that stores it.
@@ -88,21 +88,20 @@ pub(crate) fn find(
     filter: &impl Filter,
     each: impl FnMut(&FoundProcess),
 ) -> io::Result<ScanResult> {
-    check_proc()?;
+    proc::check_mounted()?;
     let mut scan = Scan {
         filter,
         each,
         found: Vec::new(),
         scan_error: None,
-        buffer: Vec::new(),
-        used: 0,
+        environment: Environment::default(),
     };
     let mut listed = HashSet::new();
     let mut last_pid = None;
     let mut undecided = false;
     for _ in 0..MAX_LISTINGS {
-        let before = read_last_pid();
-        let mut new = list_pids()?;
+        let before = proc::last_pid();
+        let mut new = proc::pids()?;
         new.retain(|pid| listed.insert(*pid));
         if new.is_empty() {
             break;
@@ -116,7 +115,7 @@ pub(crate) fn find(
             new.retain(|pid| scan.check(*pid) == Verdict::Executing);
         }
         undecided |= !new.is_empty();
-        if before.is_some() && read_last_pid() == before {
+        if before.is_some() && proc::last_pid() == before {
             last_pid = before;
             break;
         }
@@ -129,42 +128,8 @@ pub(crate) fn find(
     })
 }
 
-/// Fails unless `/proc` is mounted and shows our own pid namespace. An unmounted `/proc` is an empty
-/// directory, in which a scan would find no process. If it shows another pid namespace, a pid in it is
-/// that of an unrelated process here.
-fn check_proc() -> io::Result<()> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    // Our pids from the namespace of `/proc` down to our own. Kernels without pid namespaces have no
-    // such line.
-    let namespaces = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    let own = std::process::id().to_string();
-    match namespaces.map(str::trim) {
-        Some(number) if number != own => Err(sys::not_found()),
-        _ => Ok(()),
-    }
-}
-
-/// The pids in `/proc`.
-fn list_pids() -> io::Result<Vec<Pid>> {
-    let mut pids = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        pids.extend(name.to_str().and_then(|name| name.parse::<Pid>().ok()));
-    }
-    Ok(pids)
-}
-
-/// The last pid that the kernel has allocated to a process or thread in our pid namespace; `None` if it
-/// does not report it. It allocates the same one again only after all the others.
-fn read_last_pid() -> Option<String> {
-    fs::read_to_string("/proc/sys/kernel/ns_last_pid").ok()
-}
-
 /// The maximum number of listings in one scan, on a system where processes are made all the time.
 const MAX_LISTINGS: usize = 50;
-
-/// The initial size of the buffer for an environment; larger than most.
-const READ_BYTES: usize = 32 << 10;
 
 /// How often an environment that does not end with a NUL is read again.
 const MAX_REREADS: usize = 3;
@@ -175,31 +140,12 @@ const MAX_REREADS: usize = 3;
 const EXEC_TIMEOUT: Duration = Duration::from_millis(500);
 const EXEC_POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Whether a process that shows no environment is in the middle of an exec.
-fn is_executing(pid: Pid) -> bool {
-    let Ok(line) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    // The name is in parentheses and may contain any character. The list begins with the blank before
-    // the state, which is field 3.
-    let mut fields = line.rsplit_once(')').map_or("", |both| both.1).split(' ');
-    // An exec sets the beginning and the end of the environment (fields 50 and 51) first, and the
-    // address of the code (field 26) later.
-    let code = fields.nth(26 - 2).unwrap_or_default();
-    let begin = fields.nth(50 - 26 - 1).unwrap_or_default();
-    let end = fields.next().unwrap_or_default();
-    code == "0" || begin != end
-}
-
 struct Scan<'a, W, E> {
     filter: &'a W,
     each: E,
     found: Vec<FoundProcess>,
     scan_error: Option<io::Error>,
-    /// The environment that was read last.
-    buffer: Vec<u8>,
-    /// The length of that environment.
-    used: usize,
+    environment: Environment,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -242,17 +188,16 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
 
     /// Whether the process with this pid matches the filter; `None` if it is in the middle of an exec.
     fn matches(&mut self, pid: Pid) -> Option<bool> {
-        let file = format!("/proc/{pid}/environ");
-        let mut read = self.read_environment(&file);
+        let mut read = self.environment.read(pid);
         // One without a NUL at its end may have been cut off by an exec, or the program may have
         // overwritten it.
         for _ in 0..MAX_REREADS {
-            if matches!(self.environment().last(), None | Some(0)) {
+            if matches!(self.environment.bytes().last(), None | Some(0)) {
                 break;
             }
-            let before = self.environment().to_vec();
-            read = self.read_environment(&file);
-            if self.environment() == before {
+            let before = self.environment.bytes().to_vec();
+            read = self.environment.read(pid);
+            if self.environment.bytes() == before {
                 break;
             }
         }
@@ -260,46 +205,36 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
         if read.is_err_and(|error| self.record_shortage(error)) {
             return Some(false);
         }
-        let program = || fs::read_link(format!("/proc/{pid}/exe"));
         let group = group_of(pid).ok();
-        if self.environment().is_empty() {
-            // Kernel threads have no program, and neither has a process that has exited or is exiting.
-            match program() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Nor has a process whose first thread has exited while others run.
-                    return Some(self.threads_match(pid, group));
+        if self.environment.bytes().is_empty() {
+            let stat = Stat::of(pid);
+            return match stat {
+                Err(error) => {
+                    self.record_shortage(error);
+                    Some(false)
                 }
-                _ if self.filter.matches(None, group) => return Some(true),
+                // A kernel thread, or a process that has exited or is exiting; or one whose first thread
+                // has exited while others run.
+                Ok(stat) if !stat.has_memory() => Some(self.threads_match(pid, group)),
+                Ok(_) if self.filter.matches(pid, None, group) => Some(true),
                 // We may not read it, or its environment is empty.
-                _ if refused || !is_executing(pid) => return Some(false),
-                _ => return None,
-            }
+                Ok(stat) if refused || !stat.may_be_executing() => Some(false),
+                Ok(_) => None,
+            };
         }
-        Some(
-            self.filter
-                .matches(Cookie::find(self.environment()).as_ref(), group),
-        )
+        let cookie = Cookie::find(self.environment.bytes());
+        Some(self.filter.matches(pid, cookie.as_ref(), group))
     }
-}
 
-impl<W: Filter, E> Scan<'_, W, E> {
-    /// Whether a process that shows neither environment nor program matches the filter by the
-    /// environment of a thread. Its first thread may have exited and be shown as a zombie while others
-    /// run.
+    /// Whether a process that shows neither environment nor memory matches the filter by the environment
+    /// of a thread. Its first thread may have exited and be shown as a zombie while others run.
     fn threads_match(&mut self, pid: Pid, group: Option<Pid>) -> bool {
-        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-            return false;
-        };
-        for thread in threads.flatten() {
-            let name = thread.file_name();
-            if name.to_str() == Some(&pid.to_string()) {
-                continue;
-            }
-            let file = thread.path().join("environ");
-            let read = self.read_environment(&file.to_string_lossy());
-            if read.is_ok() && !self.environment().is_empty() {
-                let cookie = Cookie::find(self.environment());
-                return self.filter.matches(cookie.as_ref(), group);
+        let threads = proc::threads(pid).unwrap_or_default();
+        for thread in threads.into_iter().filter(|thread| *thread != pid) {
+            let read = self.environment.read_of_thread(pid, thread);
+            if read.is_ok() && !self.environment.bytes().is_empty() {
+                let cookie = Cookie::find(self.environment.bytes());
+                return self.filter.matches(pid, cookie.as_ref(), group);
             }
         }
         false
@@ -307,37 +242,6 @@ impl<W: Filter, E> Scan<'_, W, E> {
 }
 
 impl<W, E> Scan<'_, W, E> {
-    /// The environment that was read last.
-    fn environment(&self) -> &[u8] {
-        &self.buffer[..self.used]
-    }
-
-    /// Reads the environment of a process with a single read: after an exec between two reads, the rest
-    /// of the old environment is gone, which a second read reports as the end of the file.
-    fn read_environment(&mut self, file: &str) -> io::Result<()> {
-        self.used = 0;
-        let mut file = File::open(file)?;
-        loop {
-            if self.used == self.buffer.len() {
-                self.buffer.resize(self.used + READ_BYTES.max(self.used), 0);
-            }
-            match file.read(&mut self.buffer[self.used..]) {
-                Ok(count) => {
-                    self.used += count;
-                    // A read fills the buffer unless the environment is shorter.
-                    if self.used < self.buffer.len() {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.used = 0;
-                    return Err(error);
-                }
-            }
-        }
-    }
-
     /// Whether this error says that a resource ran out and nothing about the process. If so, it becomes
     /// the scan error.
     fn record_shortage(&mut self, error: io::Error) -> bool {

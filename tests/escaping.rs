@@ -2,14 +2,11 @@
 
 #![allow(unsafe_code)]
 
-mod isolated;
 mod tools;
 
 use std::fs;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use isolated::{Place, in_a_copy};
 use procmgr::{
     Config, EndedBy, ID_VARIABLE, Manager, Process, Request, Signal, StartMethod, State,
 };
@@ -213,55 +210,4 @@ fn kernel_a_child_inherits_only_what_it_is_given() {
     assert_eq!(field("SigBlk:").as_deref(), Some("0000000000000000"));
     assert_eq!(field("SigIgn:").as_deref(), Some("0000000000000000"));
     assert_eq!(run("ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ");
-}
-
-#[test]
-fn kernel_orphans_are_counted() {
-    // In a pid namespace without other orphans and other sweeps.
-    in_a_copy(Place::OwnTable, "kernel_orphans_are_counted", || {
-        let manager = Manager::open(Config::new()).expect("it opens");
-        let own = start(&manager, "setsid sleep 300 & echo ready; sleep 300");
-        let others = Manager::open(Config::new()).expect("it opens");
-        start(&others, "echo ready; sleep 300");
-        assert_eq!(manager.sweep_orphans().expect("it looks"), 0);
-        let mut orphans = [start_orphan(), start_orphan()];
-        assert_eq!(manager.sweep_orphans().expect("it looks"), 2);
-        assert_eq!(manager.sweep_orphans().expect("it looks"), 0);
-        for orphan in &mut orphans {
-            orphan.wait().expect("it ends");
-        }
-        assert!(own.status().expect("it is known").is_running());
-    });
-}
-
-#[test]
-fn kernel_orphans_of_a_host_that_has_ended_are_ended() {
-    let mut orphan = start_orphan();
-    let manager = Manager::open(Config::new()).expect("it opens");
-    let own = start(&manager, "echo ready; sleep 300");
-    // Another process on this system may end them first.
-    manager.sweep_orphans().expect("it looks");
-    let status = orphan.wait().expect("it ends");
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(9)
-    );
-    assert!(own.status().expect("it is known").is_running());
-}
-
-fn start_orphan() -> Child {
-    // A process with the cookie of a host that never existed: this pid, started a tick after the boot.
-    let id = "00000000-0000-4000-8000-000000000001";
-    let namespace = std::os::unix::fs::MetadataExt::ino(
-        &fs::metadata("/proc/self/ns/pid").expect("there is a process table"),
-    );
-    Command::new("sleep")
-        .arg("300")
-        .env(ID_VARIABLE, id)
-        .env(
-            procmgr::HOST_VARIABLE,
-            format!("{id}:{namespace}:{}:1", std::process::id()),
-        )
-        .spawn()
-        .expect("it starts")
 }

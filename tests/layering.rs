@@ -17,6 +17,7 @@ const LAYERS: &[(u8, &[&str])] = &[
             "directory",
             "environment",
             "exit",
+            "host",
             "slots",
             "output",
             "request",

@@ -248,7 +248,8 @@ pub extern "C" fn mgr_config_tail_bytes(config: mgr_config_t, bytes: usize) -> i
     call(|| change(config, |config| config.tail_bytes(bytes)))
 }
 
-/// Sets the length of the longest line in the text of mgr_output. Longer lines are cut. Default: 2,048.
+/// Sets the length of the longest line in the text of mgr_output. Of a longer line the
+/// beginning and the end are shown, with " ... [N bytes] ... " between them. Default: 2,048.
 ///
 /// Parameters:
 /// - bytes: the length in bytes; 0 is no limit.

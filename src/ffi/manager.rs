@@ -146,8 +146,9 @@ pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
 }
 
 /// Ends the processes of hosts that have ended, whichever manager of theirs has started them. For a program
-/// that was killed and starts again. Processes of a running host, and of hosts in other pid namespaces, are
-/// left alone.
+/// that was killed and starts again. Processes of a host that may
+/// run are left alone, also if it cannot be looked at; so are those of hosts in other pid or time namespaces,
+/// the calling program and its ancestors.
 ///
 /// Parameters:
 /// - count: receives the number of processes that were ended; may be NULL.

@@ -162,8 +162,9 @@ impl Manager {
     /// Returns the number of processes that were ended.
     ///
     /// For a program that was killed and starts again. It finds every process that carries the cookie of
-    /// a host that is no longer there. Processes of a running host and of hosts in other pid namespaces
-    /// are left alone.
+    /// a host that is certainly gone, and the members of its group. Processes of a host that may run are
+    /// left alone, also if it cannot be looked at; so are those of hosts in other pid or time namespaces,
+    /// this program and its ancestors.
     ///
     /// Blocks until they have ended, at most ten seconds. Fails with [`Error::Io`] if some have not
     /// ended by then, or if `/proc` cannot be read.

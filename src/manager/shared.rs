@@ -11,12 +11,13 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::cookie::{Cookie, Host, Origin};
+use crate::cookie::{Cookie, Origin};
 use crate::directory::Directories;
 use crate::environment::Base;
 use crate::error::Error;
 use crate::events::{Broadcaster, Event};
 use crate::expiry::{Expired, Expiry};
+use crate::host::Host;
 use crate::id::Id;
 use crate::keys::{KeyTable, MAX_KEYS};
 use crate::process::ProcessInner;

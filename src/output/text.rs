@@ -4,15 +4,10 @@
 //! of U+FFFD. "Raw" is the form in the output. Limits of lines count shown bytes; omissions count raw
 //! bytes.
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 
 use super::store::Kept;
 use super::{MAX_CHARACTER_BYTES, Snapshot, Truncation};
-
-/// The note at the end of a line that was cut.
-const LINE_CUT: &str = " ... [truncated]";
-/// The note in the middle of a last line that was cut.
-const MIDDLE_CUT: &str = " ... [truncated] ... ";
 
 const STRATEGY: &str = "head_tail";
 
@@ -40,9 +35,9 @@ pub(super) fn render(kept: Kept, max_line: usize) -> Snapshot {
         };
     }
     let mut piece = Piece::with_capacity(bytes.len() + note.len());
-    piece.render(&bytes[..head], max_line, false);
+    piece.render(&bytes[..head], max_line);
     piece.text.push_str(&note);
-    piece.render(&bytes[tail..], max_line, true);
+    piece.render(&bytes[tail..], max_line);
     finish(piece, total)
 }
 
@@ -57,7 +52,7 @@ fn render_whole(bytes: Vec<u8>, max_line: usize) -> Piece {
         Err(error) => error.into_bytes(),
     };
     let mut piece = Piece::with_capacity(bytes.len());
-    piece.render(&bytes, max_line, true);
+    piece.render(&bytes, max_line);
     piece
 }
 
@@ -98,8 +93,8 @@ impl Piece {
         }
     }
 
-    /// Adds consecutive bytes of the output. `is_end` says that the output ends with them.
-    fn render(&mut self, bytes: &[u8], max_line: usize, is_end: bool) {
+    /// Adds consecutive bytes of the output.
+    fn render(&mut self, bytes: &[u8], max_line: usize) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let short = skip_short_lines(rest, max_line);
@@ -113,20 +108,20 @@ impl Piece {
                     self.text.push_str(text);
                 }
                 // A long line; or lines with invalid bytes, which are longer when shown.
-                _ => self.render_lines(lines, max_line, is_end),
+                _ => self.render_lines(lines, max_line),
             }
             rest = after;
         }
     }
 
-    fn render_lines(&mut self, lines: &[u8], max_line: usize, is_end: bool) {
+    fn render_lines(&mut self, lines: &[u8], max_line: usize) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             match line.strip_suffix(b"\n") {
                 Some(line) => {
-                    push_line(self, line, max_line, false);
+                    push_line(self, line, max_line);
                     self.push(b"\n");
                 }
-                None => push_line(self, line, max_line, is_end),
+                None => push_line(self, line, max_line),
             }
         }
     }
@@ -146,69 +141,101 @@ fn skip_short_lines(bytes: &[u8], max_line: usize) -> usize {
     bytes.len()
 }
 
-/// Adds one line, given without its newline. It is cut if its shown form is longer than `max_line`.
-fn push_line(piece: &mut Piece, line: &[u8], max_line: usize, is_last: bool) {
-    let shown: usize = characters(line).map(|(_, shown)| shown).sum();
+/// Adds one line, given without its newline. If its shown form is longer than `max_line`, both ends are
+/// shown, with a note between them; if there is no room for the note, only the end.
+fn push_line(piece: &mut Piece, line: &[u8], max_line: usize) {
+    let shown: usize = units(line).map(|unit| unit.shown).sum();
     if shown <= max_line {
         return piece.push(line);
     }
-    if is_last {
-        // If the limit is too small for the note, only the end is shown.
-        let note = note_within(MIDDLE_CUT, 2, max_line);
-        let room = max_line - note.len();
-        let front = if note.is_empty() { 0 } else { room / 2 };
-        let front_raw = raw_within(line, front);
-        let mut over = shown.saturating_sub(room - front);
-        let mut back_raw = 0;
-        for (raw, shown) in characters(line) {
-            if over == 0 {
-                break;
-            }
-            over = over.saturating_sub(shown);
-            back_raw += raw;
-        }
-        piece.push(&line[..front_raw]);
-        piece.text.push_str(note);
-        piece.push(&line[back_raw..]);
-    } else {
-        let note = note_within(LINE_CUT, 1, max_line);
-        piece.push(&line[..raw_within(line, max_line - note.len())]);
-        piece.text.push_str(note);
-    }
-}
-
-/// The note, if a line has room for it and for one character of any length in each of the other parts;
-/// else no note.
-fn note_within(note: &'static str, parts: usize, max_line: usize) -> &'static str {
-    if max_line >= note.len() + parts * MAX_CHARACTER_BYTES {
-        note
-    } else {
-        ""
-    }
-}
-
-/// The number of raw bytes at the beginning that are whole characters of at most `room` shown bytes.
-fn raw_within(line: &[u8], room: usize) -> usize {
-    let mut left = room;
-    let mut done = 0;
-    for (raw, shown) in characters(line) {
-        if shown > left {
+    // As long as the note can be: fewer bytes than the whole line are missing.
+    let note = cut_note(line.len()).len();
+    let has_note = max_line >= note + 2 * MAX_CHARACTER_BYTES;
+    let room = if has_note { max_line - note } else { max_line };
+    let front = if has_note { room / 2 } else { 0 };
+    let mut over = shown.saturating_sub(room - front);
+    let mut left = front;
+    let (mut front_raw, mut back_raw) = (0, 0);
+    for unit in units(line) {
+        if over == 0 {
             break;
         }
-        left -= shown;
-        done += raw;
+        if unit.shown <= left && front_raw == back_raw {
+            left -= unit.shown;
+            front_raw += unit.raw;
+        }
+        over = over.saturating_sub(unit.shown);
+        back_raw += unit.raw;
     }
-    done
+    piece.push(&line[..front_raw]);
+    if has_note {
+        piece.text.push_str(&cut_note(back_raw - front_raw));
+    }
+    piece.push(&line[back_raw..]);
 }
 
-/// The raw and the shown length of each character. An invalid sequence counts as one character.
-fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+/// The note in a line of which so many bytes are missing.
+fn cut_note(missing: usize) -> String {
+    format!(" ... [{missing} bytes] ... ")
+}
+
+/// A part of a line that is not cut: a character, an invalid sequence, or an escape sequence.
+struct Unit {
+    /// Its length in the output.
+    raw: usize,
+    /// Its length in the text.
+    shown: usize,
+}
+
+fn units(line: &[u8]) -> impl Iterator<Item = Unit> {
     line.utf8_chunks().flat_map(|chunk| {
-        let valid = chunk.valid().chars().map(|c| (c.len_utf8(), c.len_utf8()));
+        let mut rest = chunk.valid();
+        let valid = std::iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let length = match first {
+                ESCAPE => escape_sequence(rest.as_bytes()),
+                _ => first.len_utf8(),
+            };
+            rest = &rest[length..];
+            Some(Unit {
+                raw: length,
+                shown: length,
+            })
+        });
         let invalid = chunk.invalid().len();
-        let replaced = (invalid > 0).then_some((invalid, char::REPLACEMENT_CHARACTER.len_utf8()));
+        let replaced = (invalid > 0).then_some(Unit {
+            raw: invalid,
+            shown: char::REPLACEMENT_CHARACTER.len_utf8(),
+        });
         valid.chain(replaced)
     })
+}
+
+const ESCAPE: char = '\x1b';
+
+/// The length of the escape sequence (ECMA-48) that the text begins with; of the escape character alone
+/// if none follows.
+fn escape_sequence(text: &[u8]) -> usize {
+    let count = |from: usize, range: std::ops::RangeInclusive<u8>| {
+        let rest = text.get(from..).unwrap_or_default();
+        rest.iter().take_while(|byte| range.contains(byte)).count()
+    };
+    // The intermediate bytes end with a final byte, unless the sequence is cut off or broken.
+    let with_final = |end: usize, range| end + count(end, range).min(1);
+    match text.get(1) {
+        // CSI: parameters and intermediate bytes.
+        Some(b'[') => with_final(2 + count(2, 0x20..=0x3f), 0x40..=0x7e),
+        // OSC, DCS, SOS, PM, APC: a text that ends with BEL or ESC \, or is aborted by another ESC.
+        Some(b']' | b'P' | b'X' | b'^' | b'_') => match memchr2(0x07, 0x1b, &text[2..]) {
+            Some(at) if text[2 + at] == 0x07 => 2 + at + 1,
+            Some(at) if text.get(2 + at + 1) == Some(&b'\\') => 2 + at + 2,
+            Some(at) => 2 + at,
+            None => 2,
+        },
+        Some(0x20..=0x2f) => with_final(1 + count(1, 0x20..=0x2f), 0x30..=0x7e),
+        Some(0x30..=0x7e) => 2,
+        _ => 1,
+    }
 }
 
 /// The number of bytes at the end that are the beginning of a character whose rest is missing.

@@ -22,11 +22,11 @@ use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
 
 /// How long a process may take to end after KILL. One that takes longer hangs in the kernel.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for killed processes before the next scan, which finds those that fork faster than
 /// one scan finds them.
-const SCAN_INTERVAL: Duration = Duration::from_millis(50);
+pub(super) const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The result of ending some processes.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl<'a> Targets<'a> {
 }
 
 impl Filter for Targets<'_> {
-    fn matches(&self, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+    fn matches(&self, _pid: Pid, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
         let carries = |cookie: &Cookie| {
             let instance = cookie.origin.map(|origin| origin.instance);
             cookie.is_inside(|id| self.by_id.contains(&id))
@@ -261,38 +261,5 @@ impl Termination<'_> {
             return !deadline.passed();
         }
         sweep::wait_for_end(found, deadline)
-    }
-}
-
-/// The processes with the cookie of a host that has ended.
-struct Orphans;
-
-impl Filter for Orphans {
-    fn matches(&self, cookie: Option<&Cookie>, _group: Option<Pid>) -> bool {
-        let host = cookie.and_then(|cookie| cookie.origin?.host);
-        host.is_some_and(|host| host.is_gone())
-    }
-}
-
-/// Ends the processes of hosts that have ended, and returns their number.
-pub(crate) fn end_orphans() -> Result<usize, Error> {
-    let deadline = Deadline::after(KILL_TIMEOUT);
-    let mut ended = HashSet::new();
-    loop {
-        let failed = |error| Error::io("cannot look for orphans", error);
-        let result = sweep::find(&Orphans, |one| one.signal(KILL)).map_err(failed)?;
-        let left = result.found;
-        ended.extend(left.iter().map(|one| one.pid));
-        if left.is_empty() {
-            return match result.scan_error {
-                Some(error) => Err(failed(error)),
-                None => Ok(ended.len()),
-            };
-        }
-        if deadline.passed() {
-            let what = format!("{} processes did not end after KILL", left.len());
-            return Err(Error::io(what, sys::timed_out()));
-        }
-        sweep::wait_for_end(&left, Deadline::after(SCAN_INTERVAL).min(deadline));
     }
 }

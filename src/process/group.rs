@@ -122,7 +122,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 struct Members<'a>(&'a Group);
 
 impl Filter for Members<'_> {
-    fn matches(&self, _cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+    fn matches(&self, _pid: Pid, _cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
         group == Some(self.0.number) && self.0.has_members()
     }
 }

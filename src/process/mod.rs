@@ -12,6 +12,7 @@ mod ending;
 mod follow;
 mod group;
 mod handle;
+mod orphans;
 mod publish;
 mod tasks;
 #[cfg(test)]
@@ -40,11 +41,12 @@ use crate::threads::Threads;
 use crate::time::Deadline;
 
 use ending::Targets;
-pub(crate) use ending::{end_orphans, terminate};
+pub(crate) use ending::terminate;
 pub use follow::Follow;
 use group::Group;
 pub(crate) use handle::HandleKind;
 pub use handle::Process;
+pub(crate) use orphans::end_orphans;
 pub(crate) use tasks::Preparation;
 
 /// A stream of output.

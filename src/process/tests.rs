@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::config::{Config, StartMethod};
-use crate::cookie::{Host, Origin};
+use crate::cookie::Origin;
 use crate::environment::Base;
+use crate::host::Host;
 use crate::output::{Notify, ReadOptions, ReadState, Sizes};
 use crate::spawn::{OutputPipes, SpawnSpec, spawn};
 use crate::sys::cstrings::CStrings;

@@ -127,6 +127,13 @@ pub(crate) fn signal_group(group: Pid, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(-group, signal) }).map(drop)
 }
 
+/// Whether there may be a process with this pid. False only if the kernel says that there is none.
+pub(crate) fn exists(pid: Pid) -> bool {
+    // SAFETY: kill takes two numbers and touches no memory of ours.
+    let result = check(unsafe { libc::kill(pid, 0) });
+    !result.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+}
+
 /// The process group of a process.
 pub(crate) fn group_of(pid: Pid) -> io::Result<Pid> {
     // SAFETY: getpgid takes a number and touches no memory of ours.

@@ -7,17 +7,22 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod child;
+pub(crate) mod clock;
 pub(crate) mod cstrings;
 pub(crate) mod descriptor;
 pub(crate) mod path;
 pub(crate) mod pidfd;
 pub(crate) mod poller;
+pub(crate) mod proc;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod terminal;
 pub(crate) mod user;
 
 use std::io;
+
+/// ESRCH: no such process.
+pub(crate) const NO_PROCESS: i32 = libc::ESRCH;
 
 /// Turns a result of -1 into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

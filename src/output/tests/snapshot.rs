@@ -7,13 +7,14 @@ use std::thread;
 use super::super::{Output, Sizes, Snapshot, Truncation};
 use super::*;
 
-/// The note at the end of a line that was cut, and the one in the middle of a last line.
-const LINE_CUT: &str = " ... [truncated]";
-const MIDDLE_CUT: &str = " ... [truncated] ... ";
+/// The note in a line of which so many bytes are missing.
+fn cut_note(missing: usize) -> String {
+    format!(" ... [{missing} bytes] ... ")
+}
 
 /// With at least this limit, a cut line must have a note: there is room for it and for characters on
 /// both sides.
-const ROOM_FOR_NOTES: usize = 40;
+const ROOM_FOR_NOTES: usize = 45;
 
 /// The note between head and tail.
 fn gap_note(omitted: usize) -> String {
@@ -33,9 +34,8 @@ fn raw_of<'a>(characters: impl Iterator<Item = &'a Character>, shown: usize) -> 
     (seen == shown).then_some(raw)
 }
 
-/// Checks how one line is shown. Returns the number of its bytes that are shown. `is_last` is a last
-/// line without a newline.
-fn check_line(line: &[u8], shown: &str, max_line: usize, is_last: bool) -> Result<usize, String> {
+/// Checks how one line is shown. Returns the number of its bytes that are shown.
+fn check_line(line: &[u8], shown: &str, max_line: usize) -> Result<usize, String> {
     let found = characters(line);
     let full: String = found.iter().map(|c| c.shown.as_str()).collect();
     let wrong = |what: &str| {
@@ -52,62 +52,75 @@ fn check_line(line: &[u8], shown: &str, max_line: usize, is_last: bool) -> Resul
     if shown.len() > max_line {
         return wrong("longer than the limit");
     }
-    if is_last {
-        let (front, back) = match shown.split_once(MIDDLE_CUT) {
-            Some(parts) => parts,
-            None if max_line < ROOM_FOR_NOTES => ("", shown),
-            None => return wrong("no note"),
-        };
-        if !full.starts_with(front) || !full.ends_with(back) {
-            return wrong("not the beginning and the end");
+    // The note with each number that it can have: the text around it may look like one.
+    let readings = (1..=line.len()).filter_map(|missing| {
+        let (front, back) = shown.split_once(&cut_note(missing))?;
+        Some((front, back, Some(missing)))
+    });
+    let without = (max_line < ROOM_FOR_NOTES).then_some(("", shown, None));
+    let mut why = wrong("no note");
+    for (front, back, missing) in readings.chain(without) {
+        why = check_cut(line, &found, &full, (front, back, missing), shown, max_line);
+        if why.is_ok() {
+            break;
         }
-        let last = found.last().map_or(0, |c| c.shown.len());
-        if max_line >= last && back.is_empty() {
-            return wrong("the true end is not seen");
-        }
-        if shown.len() + 2 * 3 < max_line {
-            return wrong("cut more than needed");
-        }
-        if front.len() + back.len() >= full.len() {
-            return wrong("shown twice");
-        }
-        match (
-            raw_of(found.iter(), front.len()),
-            raw_of(found.iter().rev(), back.len()),
-        ) {
-            (Some(front), Some(back)) => Ok(front + back),
-            _ => wrong("cut inside of a character"),
-        }
-    } else {
-        let front = match shown.strip_suffix(LINE_CUT) {
-            Some(front) => front,
-            None if max_line < ROOM_FOR_NOTES => shown,
-            None => return wrong("no note"),
-        };
-        if !full.starts_with(front) {
-            return wrong("not its beginning");
-        }
-        if shown.len() + 3 < max_line {
-            return wrong("cut more than needed");
-        }
-        match raw_of(found.iter(), front.len()) {
-            Some(raw) => Ok(raw),
-            None => wrong("cut inside of a character"),
-        }
+    }
+    why
+}
+
+/// Checks one reading of a cut line: its beginning, its end, and how many bytes the note says are
+/// missing between them.
+fn check_cut(
+    line: &[u8],
+    found: &[Character],
+    full: &str,
+    (front, back, missing): (&str, &str, Option<usize>),
+    shown: &str,
+    max_line: usize,
+) -> Result<usize, String> {
+    let wrong = |what: &str| {
+        Err(format!(
+            "{what}: limit {max_line}, line {full:?}, shown {shown:?}"
+        ))
+    };
+    if !full.starts_with(front) || !full.ends_with(back) {
+        return wrong("not the beginning and the end");
+    }
+    let last = found.last().map_or(0, |c| c.shown.len());
+    if max_line >= last && back.is_empty() {
+        return wrong("the true end is not seen");
+    }
+    // A number may have fewer digits than there was room for, and a character may not fit.
+    let digits = cut_note(line.len()).len() - cut_note(missing.unwrap_or(line.len())).len();
+    if shown.len() + 2 * 3 + digits < max_line {
+        return wrong("cut more than needed");
+    }
+    if front.len() + back.len() >= full.len() {
+        return wrong("shown twice");
+    }
+    let (front, back) = (
+        raw_of(found.iter(), front.len()),
+        raw_of(found.iter().rev(), back.len()),
+    );
+    let Some((front, back)) = front.zip(back) else {
+        return wrong("cut inside of a character");
+    };
+    match missing {
+        Some(missing) if missing != line.len() - front - back => wrong("a wrong number"),
+        _ => Ok(front + back),
     }
 }
 
 /// Checks how bytes without a gap are shown. Returns the number of them that are shown.
-fn check_piece(bytes: &[u8], shown: &str, max_line: usize, is_end: bool) -> Result<usize, String> {
+fn check_piece(bytes: &[u8], shown: &str, max_line: usize) -> Result<usize, String> {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let shown: Vec<&str> = shown.split('\n').collect();
     if lines.len() != shown.len() {
         return Err(format!("{} lines, {} shown", lines.len(), shown.len()));
     }
     let mut count = lines.len() - 1;
-    for (number, (line, shown)) in lines.iter().zip(&shown).enumerate() {
-        let is_last = is_end && number == lines.len() - 1;
-        count += check_line(line, shown, max_line, is_last)?;
+    for (line, shown) in lines.iter().zip(&shown) {
+        count += check_line(line, shown, max_line)?;
     }
     Ok(count)
 }
@@ -144,14 +157,14 @@ fn check_snapshot(snapshot: &Snapshot, output: &[u8], head: usize, tail: usize, 
     let gap = gap(output.len(), head, tail);
     // The number of bytes of the output that the text shows, for each way to read the text.
     let readings: Vec<Result<usize, String>> = if gap.is_empty() {
-        vec![check_piece(output, text, max_line, true)]
+        vec![check_piece(output, text, max_line)]
     } else {
         let read = |cut: Range<usize>| {
             let (front, back) = text
                 .split_once(&gap_note(cut.len()))
                 .ok_or_else(|| format!("no note of {} bytes", cut.len()))?;
-            let front = check_piece(&output[..cut.start], front, max_line, false)?;
-            let back = check_piece(&output[cut.end..], back, max_line, true)?;
+            let front = check_piece(&output[..cut.start], front, max_line)?;
+            let back = check_piece(&output[cut.end..], back, max_line)?;
             Ok(front + back)
         };
         cuts(output, &gap).into_iter().map(read).collect()
@@ -321,52 +334,89 @@ fn a_line_across_head_and_tail_is_one_line() {
     assert_eq!(snapshot.text.as_bytes(), line);
     // The line is cut once, although each half would fit.
     let snapshot = output_of(&line, 30, 31).snapshot(50);
-    assert_eq!(snapshot.text, format!("{}{LINE_CUT}\n", "x".repeat(34)));
-    assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(26));
+    let half = "x".repeat(15);
+    assert_eq!(snapshot.text, format!("{half}{}{half}\n", cut_note(30)));
+    assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(30));
+}
+
+/// With a newline at its end or without. A progress bar makes such lines, and what it prints last may be
+/// why the command has failed.
+#[test]
+fn a_long_line_keeps_both_ends() {
+    for newline in ["", "\n", "\nnext\n"] {
+        let output = format!("first\n{}the true end{newline}", "x".repeat(500));
+        let snapshot = output_of(output.as_bytes(), 1000, 1000).snapshot(61);
+        let (front, back) = ("x".repeat(20), "x".repeat(8));
+        let shown = format!("first\n{front}{}{back}the true end{newline}", cut_note(472));
+        assert_eq!(snapshot.text, shown);
+        let truncation = snapshot.truncation.expect("it is cut");
+        assert_eq!(truncation.omitted_bytes, 472);
+    }
 }
 
 #[test]
-fn a_long_line_keeps_its_beginning() {
-    let output = format!("{}\nshort\n{}\n", "x".repeat(101), "y".repeat(100));
-    let snapshot = output_of(output.as_bytes(), 1000, 1000).snapshot(100);
-    let shown = format!("{}{LINE_CUT}\nshort\n{}\n", "x".repeat(84), "y".repeat(100));
-    assert_eq!(snapshot.text, shown);
-    assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(17));
-}
-
-#[test]
-fn a_long_last_line_keeps_its_end() {
-    let output = format!("first\n{}{}", "x".repeat(500), "the true end");
-    let snapshot = output_of(output.as_bytes(), 1000, 1000).snapshot(61);
-    let shown = format!(
-        "first\n{}{MIDDLE_CUT}{}the true end",
-        "x".repeat(20),
-        "x".repeat(8)
-    );
-    assert_eq!(snapshot.text, shown);
-    assert_eq!(snapshot.truncation.map(|t| t.omitted_bytes), Some(512 - 40));
-    // With a newline at its end, it is not a last line any more.
-    let snapshot = output_of(format!("{output}\n").as_bytes(), 1000, 1000).snapshot(61);
-    assert_eq!(
-        snapshot.text,
-        format!("first\n{}{LINE_CUT}\n", "x".repeat(45))
-    );
-}
-
-#[test]
-fn the_end_of_the_head_is_not_the_end_of_the_output() {
+fn a_line_that_ends_at_a_gap_keeps_both_ends() {
     let output = "x".repeat(1000);
     let snapshot = output_of(output.as_bytes(), 200, 200).snapshot(100);
     let (head, tail) = snapshot
         .text
         .split_once(&gap_note(600))
         .expect("600 are gone");
-    assert_eq!(head, format!("{}{LINE_CUT}", "x".repeat(84)));
-    assert!(tail.contains(MIDDLE_CUT) && tail.len() == 100);
-    assert_eq!(
-        snapshot.truncation.map(|t| t.omitted_bytes),
-        Some(1000 - 84 - 79)
-    );
+    for part in [head, tail] {
+        assert_eq!(part.len(), 100);
+        assert!(part.contains(&cut_note(121)), "{part}");
+    }
+    let truncation = snapshot.truncation.expect("it is cut");
+    assert_eq!(truncation.omitted_bytes, 600 + 2 * 121);
+}
+
+/// A cut inside of an escape sequence would show its rest as text, or let it change all that follows.
+#[test]
+fn no_cut_falls_inside_of_an_escape_sequence() {
+    for sequence in [
+        "\x1b[38;5;196m",
+        "\x1b[0 q",
+        "\x1b(B",
+        "\x1b7",
+        "\x1b]0;title\x07",
+        "\x1b]8;;file:///é\x1b\\",
+    ] {
+        let line = format!("{sequence}x").repeat(120);
+        for max_line in 45..200 {
+            for newline in ["", "\n"] {
+                let output = format!("{line}{newline}");
+                let snapshot = output_of(output.as_bytes(), 10_000, 0).snapshot(max_line);
+                let text = snapshot.text.strip_suffix(newline).expect("it is shown");
+                assert!(text.len() <= max_line, "{text:?}");
+                let (front, rest) = text.split_once(" ... [").expect("it is cut");
+                let (_, back) = rest.split_once("] ... ").expect("it is cut");
+                let whole = |part: &str| part.replace(sequence, "").replace('x', "").is_empty();
+                assert!(whole(front) && whole(back), "{text:?}");
+            }
+        }
+    }
+    // What only begins a sequence takes no more than it has, and broken ones do not swallow text.
+    for output in [
+        "\x1b",
+        "\x1b[",
+        "\x1b[12",
+        "\x1b]",
+        "\x1b]no end",
+        "\x1b(",
+        "\x1b\x1b",
+        "\x1b[1é",
+    ] {
+        let output = output.repeat(60);
+        let snapshot = output_of(output.as_bytes(), 10_000, 0).snapshot(50);
+        assert!(snapshot.text.len() <= 50, "{:?}", snapshot.text);
+        check_numbers(&snapshot, output.len());
+    }
+}
+
+fn check_numbers(snapshot: &Snapshot, total: usize) {
+    let truncation = snapshot.truncation.expect("it is cut");
+    assert_eq!(truncation.original_bytes, total as u64);
+    assert_eq!(truncation.retained_bytes, snapshot.text.len() as u64);
 }
 
 #[test]
@@ -422,7 +472,7 @@ fn a_lossless_stream_shows_no_more_than_head_and_tail() {
         },
         Vec::new(),
     );
-    let bytes = "0123456789".repeat(100).into_bytes();
+    let bytes = "0121456789".repeat(100).into_bytes();
     write(&output, &bytes);
     check_snapshot(&output.snapshot(0), &bytes, 10, 20, 0);
     // Reading does not change that.

@@ -1,0 +1,126 @@
+//! Ends the processes of hosts that have ended.
+//!
+//! An orphan carries the cookie of a host that is certainly gone, or is in the process group of one that
+//! does and carries no cookie. The calling program and its ancestors are never orphans, although it may
+//! have been started by a host that is gone. No lock is held while a process is signalled.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use super::ending::{KILL_TIMEOUT, SCAN_INTERVAL};
+use crate::cookie::Cookie;
+use crate::error::Error;
+use crate::host::{Host, Namespaces};
+use crate::id::Id;
+use crate::sweep::{self, Filter};
+use crate::sys;
+use crate::sys::child::Pid;
+use crate::sys::proc::Stat;
+use crate::sys::signal::KILL;
+use crate::time::Deadline;
+
+/// Ends the processes of hosts that have ended, and returns their number.
+pub(crate) fn end_orphans() -> Result<usize, Error> {
+    let failed = |error| Error::io("cannot look for orphans", error);
+    let deadline = Deadline::after(KILL_TIMEOUT);
+    let orphans = Orphans::new().map_err(failed)?;
+    let mut ended = HashSet::new();
+    loop {
+        let result = sweep::find(&orphans, |one| one.signal(KILL)).map_err(failed)?;
+        let left = result.found;
+        ended.extend(left.iter().map(|one| one.pid));
+        if left.is_empty() {
+            return match result.scan_error {
+                Some(error) => Err(failed(error)),
+                None => Ok(ended.len()),
+            };
+        }
+        if deadline.passed() {
+            let what = format!("{} processes did not end after KILL", left.len());
+            return Err(Error::io(what, sys::timed_out()));
+        }
+        sweep::wait_for_end(&left, Deadline::after(SCAN_INTERVAL).min(deadline));
+    }
+}
+
+struct Orphans {
+    own: Namespaces,
+    /// This program, and its ancestors as far as they can be seen.
+    lineage: HashSet<Pid>,
+    /// The groups of this program and of its ancestors.
+    own_groups: HashSet<Pid>,
+    /// The processes that this program was started in, if not all of its ancestors can be seen: one of
+    /// them may have the same cookie.
+    own_ids: Vec<Id>,
+    /// Whether a host is gone. One that is gone stays so.
+    judged: RefCell<HashMap<Host, bool>>,
+    /// The groups of the orphans that were found, with the last start time at which a process was
+    /// certainly a member of the same group.
+    groups: RefCell<HashMap<Pid, u64>>,
+}
+
+impl Orphans {
+    fn new() -> std::io::Result<Self> {
+        let mut stat = Stat::own()?;
+        let mut lineage = HashSet::from([std::process::id().cast_signed()]);
+        let mut own_groups = HashSet::from([stat.group]);
+        let mut own_ids = Vec::new();
+        // 0: the parent is outside of this pid namespace.
+        while stat.parent != 0 && lineage.insert(stat.parent) {
+            stat = match Stat::of(stat.parent) {
+                Ok(stat) => stat,
+                // It has ended, or `/proc` does not show it.
+                Err(_) => {
+                    own_ids = Cookie::own_ancestors();
+                    break;
+                }
+            };
+            own_groups.insert(stat.group);
+        }
+        Ok(Orphans {
+            own: Namespaces::own().ok_or_else(sys::not_found)?,
+            lineage,
+            own_groups,
+            own_ids,
+            judged: RefCell::default(),
+            groups: RefCell::default(),
+        })
+    }
+
+    fn is_gone(&self, host: Host) -> bool {
+        let mut judged = self.judged.borrow_mut();
+        *judged.entry(host).or_insert_with(|| host.is_gone(self.own))
+    }
+
+    /// Whether the process is in a group in which an orphan was found.
+    ///
+    /// The orphan was a member when its group was noted, so the number of the group was not free. A
+    /// process that had been started by then and is in the group now is in the same group: the kernel
+    /// would have to allocate all pids in a hundredth of a second to give the number to another one.
+    fn is_in_group_of_orphan(&self, pid: Pid, group: Pid) -> bool {
+        let until = self.groups.borrow().get(&group).copied();
+        until.is_some_and(|until| Stat::of(pid).is_ok_and(|stat| stat.start_time <= until))
+    }
+}
+
+impl Filter for Orphans {
+    fn matches(&self, pid: Pid, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
+        if self.lineage.contains(&pid) {
+            return false;
+        }
+        let group = group.filter(|group| !self.own_groups.contains(group));
+        let is_orphan = match cookie {
+            Some(cookie) => {
+                let host = cookie.origin.and_then(|origin| origin.host);
+                !self.own_ids.contains(&cookie.id) && host.is_some_and(|host| self.is_gone(host))
+            }
+            None => group.is_some_and(|group| self.is_in_group_of_orphan(pid, group)),
+        };
+        if let Some(group) = group.filter(|_| is_orphan) {
+            self.groups
+                .borrow_mut()
+                .insert(group, sys::clock::now_in_ticks());
+        }
+        is_orphan
+    }
+}
