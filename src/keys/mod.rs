@@ -74,6 +74,8 @@ enum Record {
         canceled: bool,
         /// The process has ended and was dropped before its [`PendingStart`] was resolved.
         expired: Option<Box<Status>>,
+        /// The dropped process was forgotten. The record is removed when its [`PendingStart`] is resolved.
+        forgotten: bool,
     },
     /// It was started and is in the manager's table of processes.
     Started { fingerprint: Fingerprint, id: Id },
@@ -167,6 +169,7 @@ impl KeyTable {
                         id,
                         canceled: false,
                         expired: None,
+                        forgotten: false,
                     };
                     records.by_key.insert(key.clone(), record);
                     records.by_id.insert(id, key.clone());
@@ -268,10 +271,19 @@ impl KeyTable {
         }
     }
 
-    /// Removes the record of a key, unless it is pending. True if there was one.
+    /// Removes the record of a key, unless it is pending. A pending record whose process was dropped is
+    /// removed when its start is resolved. True if the record is removed, now or then.
     pub(crate) fn forget(&self, key: &OwnedKey) -> bool {
         let mut records = self.records.lock();
-        match records.by_key.get(key) {
+        match records.by_key.get_mut(key) {
+            Some(Record::Pending {
+                expired: Some(_),
+                forgotten,
+                ..
+            }) => {
+                *forgotten = true;
+                true
+            }
             None | Some(Record::Pending { .. }) => false,
             Some(_) => {
                 records.remove(key);

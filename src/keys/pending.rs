@@ -40,15 +40,17 @@ impl<'a> PendingStart<'a> {
                 id,
                 canceled,
                 expired,
+                forgotten,
             } => {
                 was_canceled = canceled;
-                Some(match expired {
+                let record = match expired {
                     None => Record::Started { fingerprint, id },
                     Some(status) => Record::Expired {
                         fingerprint,
                         status,
                     },
-                })
+                };
+                (!forgotten).then_some(record)
             }
             other => Some(other),
         });

@@ -62,19 +62,26 @@ impl Scope {
     }
 
     pub(super) fn forget(&self, id: Id) -> Result<(), Error> {
-        match self.get(id) {
-            Ok(process) if process.status()?.is_running() => {
-                return Err(Error::StillRunning { id });
-            }
-            Ok(_) | Err(Error::Expired { .. }) => {}
+        let status = match self.get(id) {
+            Ok(process) => Some(process.status()?),
+            Err(Error::Expired { .. }) => None,
             Err(error) => return Err(error),
+        };
+        if status.as_ref().is_some_and(Status::is_running) {
+            return Err(Error::StillRunning { id });
         }
         self.inner.expiry.remove_ended(id);
+        // The key is marked as expired, then the process leaves the table, then the key is forgotten: a
+        // caller that looks for the key meanwhile finds the process in the table or the key as expired,
+        // and a new start of the key does not find the old process.
+        if let Some(status) = status.filter(|status| status.about.keyed) {
+            self.inner.keys.expire(status.without_texts());
+        }
         let dropped = self.inner.table.lock().processes.remove(&id);
-        // The process first, then the key: a new start of the key must not find the old process.
         if let Some(key) = self.inner.keys.key_of(id) {
             self.inner.keys.forget(&key);
         }
+        // The memory is freed after the lock is released.
         drop(dropped);
         Ok(())
     }

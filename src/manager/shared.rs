@@ -1,8 +1,7 @@
 //! The state that a manager and its scopes share.
 //!
 //! Owns the configuration, the threads, the timer, the keys, the events and the table of processes.
-//! Promises: of a key that has started a process, either the process is in the table or the key is
-//! marked as expired.
+//! Promises: a key that has started a process is marked as expired before the process leaves the table.
 //!
 //! Lock order: the lock of the table is a leaf.
 

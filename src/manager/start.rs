@@ -195,3 +195,40 @@ impl<'a> Resolved<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The id of a process is known from its event before its start has returned, so the process can end
+    /// and be forgotten while its key is pending. The key can then be started again.
+    #[test]
+    fn a_process_is_forgotten_before_its_start_returns() {
+        let inner = ManagerInner::open(Config::new()).expect("a manager");
+        let scope = Scope::new(inner, None);
+        let request = Request::new("true").key("key");
+        let key = OwnedKey {
+            owner: None,
+            key: b"key".to_vec(),
+        };
+        let (keys, id) = (&scope.inner.keys, Id::random());
+        let claim = keys.claim(&key, keys.fingerprint(&request), id, Deadline::NEVER);
+        let Ok(Claim::Acquired(pending)) = claim else {
+            panic!("{claim:?}");
+        };
+        let process = scope
+            .spawn(&request, id, None, Some(&pending))
+            .expect("it starts");
+        Process::new(process, HandleKind::Own)
+            .wait()
+            .expect("it ends");
+        scope.forget(id).expect("it has ended");
+        assert!(matches!(scope.get(id), Err(Error::NotFound { .. })));
+        assert!(!pending.publish());
+        assert_eq!(keys.find(&key), None);
+        let again = scope.start(&request).expect("it starts");
+        assert!(!again.is_attached());
+        assert_ne!(again.id(), id);
+    }
+}
