@@ -58,7 +58,7 @@ pub struct Events {
     events: Receiver<Event>,
     queue: Arc<SubscriberQueue>,
     broadcaster: Arc<Broadcaster>,
-    host: u32,
+    host_pid: u32,
 }
 
 /// The subscribers of one manager.
@@ -149,7 +149,7 @@ impl Broadcaster {
             events,
             queue,
             broadcaster: Arc::clone(self),
-            host: std::process::id(),
+            host_pid: std::process::id(),
         })
     }
 
@@ -273,7 +273,7 @@ impl Events {
     }
 
     fn check_host(&self) -> Result<(), Error> {
-        if self.host == std::process::id() {
+        if self.host_pid == std::process::id() {
             Ok(())
         } else {
             Err(Error::Forked)

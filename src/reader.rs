@@ -57,6 +57,14 @@ pub(crate) enum ReadOutcome {
     Ended,
 }
 
+/// The state of a pipe at one moment.
+struct PipeState {
+    /// No process holds the write end.
+    is_hung_up: bool,
+    /// There are bytes to read.
+    has_input: bool,
+}
+
 impl Source {
     /// Registers the pipe with the reader's poller. Nothing is read before it is [armed](Source::arm).
     pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>, poller: Arc<Poller>) -> io::Result<Self> {
@@ -79,7 +87,7 @@ impl Source {
     pub(crate) fn arm(&self) {
         let registered = self.registered.lock();
         if *registered {
-            let interest = match self.output.resume() {
+            let interest = match self.output.clear_stall() {
                 true => Interest::Readable,
                 false => Interest::Hangup,
             };
@@ -107,7 +115,7 @@ impl Source {
                 Ok(Filled::Bytes(_)) => yields = 0,
                 // No process can write any more: what is left in the pipe is stored although the ring
                 // is full.
-                Ok(Filled::Full) if self.state().0 => return self.drain(),
+                Ok(Filled::Full) if self.pipe_state().is_hung_up => return self.drain(),
                 Ok(Filled::Full) => {
                     self.arm();
                     return ReadOutcome::Wait;
@@ -145,16 +153,20 @@ impl Source {
                     // Another thread has read the bytes.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // Out of memory: a full lossless output cannot grow.
-                    Ok(Filled::Full) if !self.state().0 => return ReadOutcome::Wait,
+                    Ok(Filled::Full) if !self.pipe_state().is_hung_up => {
+                        return ReadOutcome::Wait;
+                    }
                     Ok(_) | Err(_) => return self.end(),
                 }
             }
-            match self.state() {
-                (false, _) => return ReadOutcome::Wait,
-                (true, false) => return self.end(),
-                // The last writer has written and exited since.
-                (true, true) => {}
+            let state = self.pipe_state();
+            if !state.is_hung_up {
+                return ReadOutcome::Wait;
             }
+            if !state.has_input {
+                return self.end();
+            }
+            // The last writer has written and exited since.
         }
         ReadOutcome::Ended
     }
@@ -164,12 +176,14 @@ impl Source {
             .fill(grow, |pieces| read_vectored(self.pipe.as_fd(), pieces))
     }
 
-    /// Whether no process holds the write end, and whether there are bytes to read.
-    fn state(&self) -> (bool, bool) {
+    fn pipe_state(&self) -> PipeState {
         let mut set = [PollFd::readable(self.pipe.as_fd())];
         // A poll that fails will fail again: nothing more can be waited for.
         let failed = poll(&mut set, Some(Duration::ZERO)).is_err();
-        (failed || set[0].hung_up(), set[0].has_input())
+        PipeState {
+            is_hung_up: failed || set[0].hung_up(),
+            has_input: set[0].has_input(),
+        }
     }
 
     /// Blocks until no process is left that could write, but no longer than the limit.
@@ -259,7 +273,7 @@ mod tests {
                 break;
             }
         }
-        assert!(!source.output.resume());
+        assert!(!source.output.clear_stall());
         assert_eq!(source.drain(), ReadOutcome::Wait);
         assert_eq!(source.output.total(), written);
     }
@@ -287,9 +301,9 @@ mod tests {
             let (mut cursor, options) = (0, ReadOptions::default());
             while cursor < BYTES {
                 let deadline = Deadline::after(TIMEOUT);
-                let resume = || source.arm();
+                let rearm = || source.arm();
                 let output = &source.output;
-                let chunk = output.read(cursor, &mut buffer, options, deadline, resume);
+                let chunk = output.read(cursor, &mut buffer, options, deadline, rearm);
                 assert_eq!((chunk.state, chunk.lost), (ReadState::Data, 0), "{cursor}");
                 cursor = chunk.cursor;
             }

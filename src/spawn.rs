@@ -63,17 +63,17 @@ impl OutputPipes {
 
     fn make(separate: bool) -> io::Result<(Self, Vec<OwnedFd>)> {
         let (first, stdout) = pipe()?;
-        let mut readers = vec![reader(first)?];
+        let mut read_ends = vec![prepare_read_end(first)?];
         let stdout = above_standard(stdout.into())?;
         let stderr = match separate {
             true => {
                 let (second, stderr) = pipe()?;
-                readers.push(reader(second)?);
+                read_ends.push(prepare_read_end(second)?);
                 Some(above_standard(stderr.into())?)
             }
             false => None,
         };
-        Ok((OutputPipes { stdout, stderr }, readers))
+        Ok((OutputPipes { stdout, stderr }, read_ends))
     }
 
     fn stderr(&self) -> &OwnedFd {
@@ -88,7 +88,7 @@ pub(crate) fn no_pipe(error: io::Error) -> Error {
 
 /// In a host with 0, 1 or 2 closed, a pipe may get such a number, and a host that opens its standard
 /// descriptors late would overwrite it.
-fn reader(pipe: PipeReader) -> io::Result<OwnedFd> {
+fn prepare_read_end(pipe: PipeReader) -> io::Result<OwnedFd> {
     set_nonblocking(pipe.as_fd())?;
     above_standard(pipe.into())
 }
@@ -98,11 +98,11 @@ pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned
     let directory = spec
         .directory
         .as_deref()
-        .map(|path| enter(path, spec.method))
+        .map(|path| open_working_directory(path, spec.method))
         .transpose()?;
     let program = find_program(spec)?;
     match spec.method {
-        StartMethod::Automatic => spawn_clean(spec, &program, directory.as_ref(), pipes),
+        StartMethod::Automatic => spawn_with_clone(spec, &program, directory.as_ref(), pipes),
         StartMethod::Std => spawn_with_std(spec, &program, pipes)
             .map_err(|error| SpawnFailure(stage_of(&error), error)),
     }
@@ -110,7 +110,7 @@ pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned
 }
 
 /// Opens the working directory.
-fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
+fn open_working_directory(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
     let opened = open_directory(path).and_then(|directory| {
         // The clone reports a refused `fchdir` as such. The standard library does not say which step
         // failed.
@@ -130,7 +130,7 @@ fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
 /// The step of a spawn that failed, and its error.
 struct SpawnFailure(Stage, io::Error);
 
-fn spawn_clean(
+fn spawn_with_clone(
     spec: &SpawnSpec<'_>,
     program: &Path,
     directory: Option<&OwnedFd>,
@@ -139,7 +139,7 @@ fn spawn_clean(
     let program = CString::new(program.as_os_str().as_bytes())
         .map_err(|error| SpawnFailure(Stage::Execute, error.into()))?;
     let input = open_null().map_err(|error| SpawnFailure(Stage::Descriptors, error))?;
-    sys::spawn::spawn(&ExecSpec {
+    sys::spawn::clone_and_exec(&ExecSpec {
         program: &program,
         arguments: &spec.arguments,
         environment: spec.environment.strings(),

@@ -10,7 +10,7 @@
 //! - A full table refuses new keys and never evicts a record.
 //!
 //! A record is pending from [`KeyTable::claim`] until its [`PendingStart`] is resolved.
-//! [`PendingStart::begin_spawn`] is the one point in between that decides between a cancel and the
+//! [`PendingStart::check_not_canceled`] is the one point in between that decides between a cancel and the
 //! spawn. Callers wait until the record is no longer pending, so they never get an answer that is out of
 //! date.
 //!

@@ -22,7 +22,7 @@ impl<'a> PendingStart<'a> {
     }
 
     /// The last point at which a cancel prevents the start. A later cancel waits for the outcome.
-    pub(crate) fn begin_spawn(&self) -> Result<(), Error> {
+    pub(crate) fn check_not_canceled(&self) -> Result<(), Error> {
         match self.table.records.lock().by_key.get(&self.key) {
             Some(Record::Pending { canceled: true, .. }) => Err(Error::Canceled),
             _ => Ok(()),
@@ -30,9 +30,9 @@ impl<'a> PendingStart<'a> {
     }
 
     /// The process was started and is in the manager's table. Returns true if the key was canceled after
-    /// [`begin_spawn`](PendingStart::begin_spawn): then the caller must stop the process, because the
+    /// [`check_not_canceled`](PendingStart::check_not_canceled): then the caller must stop the process, because the
     /// cancel may have timed out.
-    pub(crate) fn publish(self) -> bool {
+    pub(crate) fn mark_started(self) -> bool {
         let mut was_canceled = false;
         self.resolve(|pending| match pending {
             Record::Pending {
@@ -76,7 +76,7 @@ impl<'a> PendingStart<'a> {
             return;
         };
         let Record::Pending { id, .. } = pending else {
-            // Resolved before. This call comes from the drop after `publish` or `fail`.
+            // Resolved before. This call comes from the drop after `mark_started` or `fail`.
             records.by_key.insert(self.key.clone(), pending);
             return;
         };

@@ -28,7 +28,7 @@ use crate::threads::Threads;
 pub(super) struct ManagerInner {
     pub(super) config: Config,
     /// The pid of the process that opened the manager. A forked copy of it has another one.
-    host: u32,
+    host_pid: u32,
     pub(super) threads: Arc<Threads>,
     pub(super) slots: Arc<Slots>,
     pub(super) expiry: Arc<Expiry>,
@@ -89,7 +89,7 @@ impl ManagerInner {
             directories: Directories::default(),
             slots: Slots::new(config.max_processes),
             config,
-            host: std::process::id(),
+            host_pid: std::process::id(),
             threads,
             expiry: Arc::clone(&expiry),
             keys: KeyTable::new(MAX_KEYS),
@@ -109,14 +109,14 @@ impl ManagerInner {
         };
         inner
             .threads
-            .spawn(timer)
+            .spawn_thread(timer)
             .map_err(|error| Error::io("no thread for the timer", error))?;
         Ok(inner)
     }
 
     /// False in a forked copy of the host.
     pub(super) fn is_in_host(&self) -> bool {
-        self.host == std::process::id()
+        self.host_pid == std::process::id()
     }
 
     /// Sends an event of a process to the subscribers that see it.

@@ -37,7 +37,7 @@ impl Scope {
             Some(key) => self.start_keyed(request, key, id, owner),
             None if self.inner.keys.knows(id) => Err(Error::Conflict),
             None => {
-                let process = self.spawn(request, id, owner, None)?;
+                let process = self.start_process(request, id, owner, None)?;
                 Ok(Process::new(process, HandleKind::Own))
             }
         }
@@ -69,9 +69,9 @@ impl Scope {
                     return Ok(Process::new(process, HandleKind::Attached));
                 }
             };
-            return match self.spawn(request, id, owner, Some(&pending)) {
+            return match self.start_process(request, id, owner, Some(&pending)) {
                 Ok(process) => {
-                    if pending.publish() {
+                    if pending.mark_started() {
                         // The cancel may have timed out.
                         let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
                     }
@@ -89,7 +89,7 @@ impl Scope {
     }
 
     /// Spawns a process and adds it to the table. `pending` is the start of its key, if it has one.
-    fn spawn(
+    fn start_process(
         &self,
         request: &Request,
         id: Id,
@@ -99,14 +99,14 @@ impl Scope {
         let inner = &self.inner;
         let mut reservation = StartReservation::new(self, id)?;
         let mut resolved = Resolved::new(inner, request, owner.as_deref(), id);
-        let (pipes, readers) = OutputPipes::new(request.separate_streams)?;
+        let (pipes, read_ends) = OutputPipes::new(request.separate_streams)?;
         let sizes = inner.config.sizes(request.lossless);
-        let preparation = Preparation::new(&inner.threads, readers, sizes)?;
+        let preparation = Preparation::new(&inner.threads, read_ends, sizes)?;
         // The last points at which a cancel and a close prevent the start.
-        pending.map_or(Ok(()), PendingStart::begin_spawn)?;
+        pending.map_or(Ok(()), PendingStart::check_not_canceled)?;
         let sequence = reservation.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
-        let leader = resolved.spawn(inner, &pipes)?;
+        let spawned = resolved.spawn_leader(inner, &pipes)?;
         // The host's write ends are closed before the end can be published, so that an output that has
         // ended is seen to have ended.
         drop(pipes);
@@ -132,8 +132,8 @@ impl Scope {
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
             slot: reservation.take_slot(),
         };
-        let (process, tasks) = ProcessInner::new(id, leader, preparation, about, settings);
-        reservation.publish(&process);
+        let (process, tasks) = ProcessInner::new(id, spawned, preparation, about, settings);
+        reservation.insert(&process);
         // Before the tasks begin, so that the event of the start is sent before that of the end.
         inner.send(Event::Started(id), &process.about);
         if let Some(at) = process.about.ends_at {
@@ -184,7 +184,11 @@ impl<'a> Resolved<'a> {
     }
 
     /// Spawns it. If the directory was a guess that turns out to be wrong, spawns it in the next choice.
-    fn spawn(&mut self, inner: &ManagerInner, pipes: &OutputPipes) -> Result<Spawned, Error> {
+    fn spawn_leader(
+        &mut self,
+        inner: &ManagerInner,
+        pipes: &OutputPipes,
+    ) -> Result<Spawned, Error> {
         match spawn::spawn(&self.spec, pipes) {
             Err(Error::Spawn { .. }) if self.directory.is_wrong_guess() => {
                 self.directory = inner.directories.choose_again(&inner.config);
@@ -218,14 +222,14 @@ mod tests {
             panic!("{claim:?}");
         };
         let process = scope
-            .spawn(&request, id, None, Some(&pending))
+            .start_process(&request, id, None, Some(&pending))
             .expect("it starts");
         Process::new(process, HandleKind::Own)
             .wait()
             .expect("it ends");
         scope.forget(id).expect("it has ended");
         assert!(matches!(scope.get(id), Err(Error::NotFound { .. })));
-        assert!(!pending.publish());
+        assert!(!pending.mark_started());
         assert_eq!(keys.find(&key), None);
         let again = scope.start(&request).expect("it starts");
         assert!(!again.is_attached());

@@ -220,8 +220,8 @@ impl Output {
     }
 
     /// Whether the next bytes of the stream may be read: the store is not full, or a read has made room.
-    pub(crate) fn resume(&self) -> bool {
-        self.data.lock().store.resume()
+    pub(crate) fn clear_stall(&self) -> bool {
+        self.data.lock().store.clear_stall()
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -236,7 +236,7 @@ impl Output {
         buffer: &mut [u8],
         options: ReadOptions,
         deadline: Deadline,
-        resume: impl Fn(),
+        rearm: impl Fn(),
     ) -> Chunk {
         let mut data = self.data.lock();
         let mut chunk = Chunk {
@@ -245,8 +245,8 @@ impl Output {
             lost: 0,
             state: ReadState::Data,
         };
-        // Whether to resume a full store before the next wait.
-        let mut may_resume = true;
+        // Whether to re-arm the pipes of a full store before the next wait.
+        let mut may_rearm = true;
         while !data.take(buffer, options, &mut chunk) {
             chunk.state = if !data.open {
                 ReadState::Eof
@@ -257,12 +257,12 @@ impl Output {
             } else {
                 // A caller that waits at a cursor does not need the bytes before it, and may be the
                 // only reader.
-                if data.store.mark_read(chunk.cursor) && may_resume {
-                    may_resume = false;
-                    MutexGuard::unlocked(&mut data, &resume);
+                if data.store.mark_read(chunk.cursor) && may_rearm {
+                    may_rearm = false;
+                    MutexGuard::unlocked(&mut data, &rearm);
                     continue;
                 }
-                may_resume = true;
+                may_rearm = true;
                 match deadline.instant() {
                     Some(at) => drop(self.changed.wait_until(&mut data, at)),
                     None => self.changed.wait(&mut data),
@@ -271,10 +271,10 @@ impl Output {
             };
             break;
         }
-        let resumed = data.store.mark_read(chunk.cursor);
+        let has_room = data.store.mark_read(chunk.cursor);
         drop(data);
-        if resumed {
-            resume();
+        if has_room {
+            rearm();
         }
         chunk
     }

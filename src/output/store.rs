@@ -243,7 +243,7 @@ impl Store {
     }
 
     /// Records that a caller has read up to `cursor`. True if the reader thread, which has found the
-    /// store full, is to be [resumed](Store::resume).
+    /// store full, is to be [resumed](Store::clear_stall).
     pub(crate) fn mark_read(&mut self, cursor: u64) -> bool {
         if let Some(needed) = &mut self.needed_from {
             *needed = cursor.min(self.total).max(*needed);
@@ -252,7 +252,7 @@ impl Store {
     }
 
     /// Lets a full store take more if there is room. True if it takes more.
-    pub(crate) fn resume(&mut self) -> bool {
+    pub(crate) fn clear_stall(&mut self) -> bool {
         self.stalled = self.stalled && !self.has_room();
         !self.stalled
     }

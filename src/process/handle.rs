@@ -100,8 +100,8 @@ impl Process {
             );
             return Err(Error::invalid("buffer", reason));
         }
-        let resume = || self.0.resume_reading();
-        Ok(output.read(cursor, buffer, options, timeout.into(), resume))
+        let rearm = || self.0.rearm_pipes();
+        Ok(output.read(cursor, buffer, options, timeout.into(), rearm))
     }
 
     /// A stream as a [`Read`](std::io::Read), from its beginning to the end of the process.

@@ -84,14 +84,14 @@ pub(crate) struct ProcessInner {
     pub(crate) id: Id,
     pub(crate) pid: Pid,
     pub(crate) about: Arc<About>,
-    host: u32,
+    host_pid: u32,
     exit: ExitState,
     group: Group,
     outputs: Vec<Arc<Output>>,
     /// The sources of the outputs. The reader owns them, and drops each when its output is closed.
     sources: Vec<Weak<Source>>,
     /// The poller of the reader thread. It may be dropped before this record.
-    reader: Weak<Poller>,
+    reader_poller: Weak<Poller>,
     /// The reader drains the pipes and reads no more.
     detached: AtomicBool,
     max_line_bytes: usize,
@@ -151,7 +151,7 @@ impl ProcessInner {
     /// Fails in a forked copy of the host, before any lock is taken: a copied lock may be held for
     /// ever.
     pub(crate) fn check_host(&self) -> Result<(), Error> {
-        if self.host == std::process::id() {
+        if self.host_pid == std::process::id() {
             Ok(())
         } else {
             Err(Error::Forked)
@@ -180,7 +180,7 @@ impl ProcessInner {
         // The scan was incomplete and has found no process, so the group is signalled as a whole.
         let signals_group = || {
             self.group
-                .kill_by_pidfd(number)
+                .signal_through_pidfd(number)
                 .is_some_and(|sent| sent.is_ok())
         };
         match scan_error {
@@ -196,7 +196,7 @@ impl ProcessInner {
 
     /// Sends the group a signal that asks it to end, and records the reason. False if the leader has
     /// ended before.
-    pub(crate) fn ask_to_end(&self, by: EndedBy, signal: i32) -> bool {
+    pub(crate) fn signal_for_end(&self, by: EndedBy, signal: i32) -> bool {
         self.signal_unreaped(signal, |requests| requests.end(by))
             .is_some_and(|sent| sent.is_ok())
     }
@@ -214,12 +214,12 @@ impl ProcessInner {
     ) -> Option<std::io::Result<()>> {
         self.exit
             .with_unreaped(|requests| {
-                match presence(publish::child(&self.group.leader(), self.pid)) {
-                    Presence::Gone => self.group.kill_by_pidfd(number),
-                    Presence::Zombie => Some(self.group.kill_unreaped(number)),
+                match presence(publish::child(&self.group.leader_pidfd(), self.pid)) {
+                    Presence::Gone => self.group.signal_through_pidfd(number),
+                    Presence::Zombie => Some(self.group.signal_unreaped_group(number)),
                     Presence::Alive => {
                         ask(requests);
-                        Some(self.group.kill_unreaped(number))
+                        Some(self.group.signal_unreaped_group(number))
                     }
                 }
             })
@@ -238,7 +238,7 @@ impl ProcessInner {
         }
         let process = Arc::clone(self);
         let (done, over) = crossbeam_channel::bounded::<()>(0);
-        self.threads.spawn(move || {
+        self.threads.spawn_thread(move || {
             terminate(std::slice::from_ref(&process), None, by, process.stop_grace);
             // Dropped at the end of the stop, also after a panic.
             drop(done);
@@ -257,7 +257,7 @@ impl ProcessInner {
             terminate(std::slice::from_ref(&process), None, by, grace);
             process.observer.stopped(process.id, &process.about);
         };
-        self.threads.spawn(stop).map(drop)
+        self.threads.spawn_thread(stop).map(drop)
     }
 
     /// Called by the timer thread when the time limit is reached. It does not wait for the grace
@@ -272,7 +272,7 @@ impl ProcessInner {
             .is_err()
         {
             // Out of threads to wait for a grace period: KILL at once.
-            self.ask_to_end(EndedBy::Limit, KILL);
+            self.signal_for_end(EndedBy::Limit, KILL);
         }
     }
 }

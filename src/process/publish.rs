@@ -21,7 +21,7 @@ use crate::time::Deadline;
 
 /// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
 /// closes the pipe before its exec.
-const OVERLAP: Duration = Duration::from_millis(1);
+const HANGUP_TIMEOUT: Duration = Duration::from_millis(1);
 
 impl ProcessInner {
     /// Waits for the end; `None` when the deadline comes first.
@@ -29,15 +29,15 @@ impl ProcessInner {
     /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
     /// Waiting for the reaper to publish it would cost a second wake-up.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
-        let leader = self.group.leader();
-        if let Some(leader) = leader.as_ref().and_then(|leader| leader.pollable()) {
+        let pidfd = self.group.leader_pidfd();
+        if let Some(pidfd) = pidfd.as_ref().and_then(|pidfd| pidfd.pollable()) {
             while self.exit.now().is_none() && !deadline.passed() {
-                let mut set = [PollFd::readable(leader)];
+                let mut set = [PollFd::readable(pidfd)];
                 if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
                     break;
                 }
                 // A traced leader cannot be reaped yet. The reaper waits until it can.
-                if set[0].has_input() && !self.publish_exit() {
+                if set[0].has_input() && !self.record_end() {
                     break;
                 }
             }
@@ -48,40 +48,40 @@ impl ProcessInner {
     /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
     /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
     /// yet.
-    pub(super) fn publish_exit(&self) -> bool {
+    pub(super) fn record_end(&self) -> bool {
         if self.exit.now().is_some() {
             return true;
         }
         self.drain();
-        let leader = self.group.leader();
-        let leader = child(&leader, self.pid);
-        let is_ended = reaper::reap(leader, &self.exit, || self.before_exit());
+        let pidfd = self.group.leader_pidfd();
+        let leader = child(&pidfd, self.pid);
+        let is_ended = reaper::reap(leader, &self.exit, || self.before_record());
         if is_ended {
-            self.after_exit();
+            self.after_record();
         }
         is_ended
     }
 
     /// Publishes that the status of the leader is lost.
-    pub(super) fn publish_lost(&self) {
+    pub(super) fn record_lost(&self) {
         self.drain();
         self.exit.end(|| {
-            self.before_exit();
+            self.before_record();
             Some(reaper::lost())
         });
-        self.after_exit();
+        self.after_record();
     }
 
     /// Frees the slot and marks the outputs, right before the end is recorded and under the same lock. So
     /// a caller that finds the record finds both done.
-    fn before_exit(&self) {
+    fn before_record(&self) {
         self.free_slot();
         let outputs = self.outputs.iter();
         outputs.for_each(|output| output.set_process_ended());
     }
 
     /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
-    pub(super) fn after_exit(&self) {
+    pub(super) fn after_record(&self) {
         // An output may have been closed since the check before the record.
         self.free_slot();
         let outputs = self.outputs.iter();
@@ -93,7 +93,7 @@ impl ProcessInner {
         for (source, output) in self.sources.iter().zip(&self.outputs) {
             // The reader drops a source that has ended before it closes the output.
             let source = source.upgrade();
-            if source.is_none_or(|source| has_ended(&source)) {
+            if source.is_none_or(|source| drain_to_end(&source)) {
                 self.close_output(output);
             }
         }
@@ -124,18 +124,18 @@ impl ProcessInner {
 ///
 /// A child of another start may hold a copy of it until that child has closed or executed. It is waited
 /// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
-/// survivor holds makes this last for [`OVERLAP`], and only while the clone of another start is under way.
-fn has_ended(source: &Source) -> bool {
+/// survivor holds makes this last for [`HANGUP_TIMEOUT`], and only while the clone of another start is under way.
+fn drain_to_end(source: &Source) -> bool {
     let mut outcome = source.drain();
     if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
-        source.wait_for_hangup(OVERLAP);
+        source.wait_for_hangup(HANGUP_TIMEOUT);
         outcome = source.drain();
     }
     outcome == ReadOutcome::Ended
 }
 
 /// The leader by its pidfd, or else by its pid.
-pub(super) fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
-    let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
-    descriptor.map_or(Child::Number(pid), Child::Descriptor)
+pub(super) fn child(pidfd: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
+    let pidfd = pidfd.as_ref().and_then(|pidfd| pidfd.pollable());
+    pidfd.map_or(Child::Number(pid), Child::Descriptor)
 }

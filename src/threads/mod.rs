@@ -22,7 +22,7 @@ use crate::sys::signal::with_all_blocked;
 use crate::time::Deadline;
 
 use pair::Pair;
-pub(crate) use pair::{Progress, ThreadPair};
+pub(crate) use pair::{AcquiredPair, Progress};
 
 /// How long a pair stays idle before its threads exit.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -77,7 +77,10 @@ impl Threads {
     }
 
     /// Runs a task on a new thread, and returns the number of the thread.
-    pub(crate) fn spawn(self: &Arc<Self>, task: impl FnOnce() + Send + 'static) -> io::Result<u64> {
+    pub(crate) fn spawn_thread(
+        self: &Arc<Self>,
+        task: impl FnOnce() + Send + 'static,
+    ) -> io::Result<u64> {
         // Joined and not detached: a detached thread may still be exiting when the program ends.
         let exiting = std::mem::take(&mut self.state.lock().exiting);
         self.join(&exiting);
@@ -171,7 +174,9 @@ mod tests {
     fn closing_waits_for_tasks_until_the_deadline() {
         let threads = Threads::new().expect("descriptors");
         let (go, wait) = bounded::<()>(0);
-        threads.spawn(move || _ = wait.recv()).expect("a thread");
+        threads
+            .spawn_thread(move || _ = wait.recv())
+            .expect("a thread");
         assert!(!threads.close(Deadline::after(Duration::ZERO)));
         drop(go);
         assert!(threads.close(Deadline::NEVER));
@@ -181,7 +186,7 @@ mod tests {
     fn a_panic_of_a_task_is_not_missed_by_closing() {
         let threads = Threads::new().expect("descriptors");
         threads
-            .spawn(|| std::panic::resume_unwind(Box::new(())))
+            .spawn_thread(|| std::panic::resume_unwind(Box::new(())))
             .expect("a thread");
         assert!(threads.close(Deadline::NEVER));
         assert!(threads.state.lock().handles.is_empty());

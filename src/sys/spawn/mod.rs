@@ -78,7 +78,7 @@ pub(crate) struct Spawned {
 
 /// Starts the program as the leader of its own process group, with an empty signal mask and every
 /// signal at its default action. A child whose start failed is reaped.
-pub(crate) fn spawn(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> {
+pub(crate) fn clone_and_exec(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> {
     let in_process = |error| (Stage::Process, error);
     let in_descriptors = |error| (Stage::Descriptors, error);
     let arguments = CStringArray::new(&[spec.arguments]);
@@ -104,7 +104,7 @@ pub(crate) fn spawn(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> 
         directory,
         session: spec.session,
         // SAFETY: getpid takes nothing.
-        host: unsafe { libc::getpid() }.into(),
+        host_pid: unsafe { libc::getpid() }.into(),
         sources: &sources,
         first_free,
         report: memory.report(),
