@@ -1,16 +1,16 @@
 //! Reading the output of one process: from a pipe into the [`Output`], until no process holds the write
 //! end.
 //!
-//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller.
-//! Promises: every byte goes to the output in order; a silent process costs no CPU; a full lossless
-//! output stops only the reading. It knows nothing of the process. End of file is not the exit of the
-//! leader, which the reaper reports.
+//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller. Every
+//! byte goes to the output in order. A silent process costs no CPU time. A full lossless output stops only
+//! the reading. This module does not use the process: end of file is not the exit of the leader, which the
+//! reaper reports.
 //!
-//! The reader thread is the only one that reads, with one exception: the thread that publishes the exit
-//! of the leader [drains](Source::drain) the pipe. Both read under the output's lock, so bytes keep
+//! The reader thread is the only thread that reads the pipe, with one exception: the thread that publishes
+//! the exit of the leader [drains](Source::drain) it. Both read under the output's lock, so bytes keep
 //! their order.
 //!
-//! Lock order: a source's registration, then that of its output.
+//! Lock order: [`registered`](Source::registered) first, then the output's lock.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,14 +59,14 @@ pub(crate) enum ReadOutcome {
 
 /// The state of a pipe at one moment.
 struct PipeState {
-    /// No process holds the write end.
+    /// No process holds the write end, or the pipe cannot be polled.
     is_hung_up: bool,
     /// There are bytes to read.
     has_input: bool,
 }
 
 impl Source {
-    /// Registers the pipe with the reader's poller. Nothing is read before it is [armed](Source::arm).
+    /// Registers the pipe with the reader's poller, for the hang-up only. [`arm`](Source::arm) adds EPOLLIN.
     pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>, poller: Arc<Poller>) -> io::Result<Self> {
         poller.add(pipe.as_fd(), Interest::Hangup)?;
         Ok(Source {
@@ -81,7 +81,7 @@ impl Source {
     /// Arms the pipe: the reader is woken by bytes, or only by the hang-up while a lossless output is
     /// full.
     ///
-    /// Called by the reader that finds the output full, and by the follower that makes room. Both
+    /// Called by the reader thread when it finds the output full, and by a caller that makes room. Both
     /// change the output before they call this, so the later call sees both changes, and no wake-up is
     /// lost.
     pub(crate) fn arm(&self) {
@@ -103,7 +103,8 @@ impl Source {
         }
     }
 
-    /// Reads until the pipe is empty, the output is full, the pipe has ended, or [`READS_IN_A_ROW`].
+    /// Reads until the pipe is empty, the output is full, the pipe has ended, or [`READS_IN_A_ROW`] reads
+    /// were tried.
     pub(crate) fn read_available(&self) -> ReadOutcome {
         if self.has_ended.load(Ordering::Relaxed) {
             return ReadOutcome::Ended;
@@ -141,8 +142,8 @@ impl Source {
     /// Reads the bytes that are in the pipe now, also into a full output, and checks whether the pipe
     /// has ended.
     ///
-    /// Called after the exit of a writer, this reads everything that it wrote. A byte that another
-    /// thread has read by then is in the output before the output's lock is released.
+    /// If this is called after the exit of a writer, it reads everything that the writer wrote. A byte that
+    /// another thread has read by then is in the output before the output's lock is released.
     pub(crate) fn drain(&self) -> ReadOutcome {
         while !self.has_ended.load(Ordering::Relaxed) {
             let mut left = available(self.pipe.as_fd()).unwrap_or(0);
@@ -186,7 +187,7 @@ impl Source {
         }
     }
 
-    /// Blocks until no process is left that could write, but no longer than the limit.
+    /// Blocks until no process holds the write end, up to the limit.
     pub(crate) fn wait_for_hangup(&self, limit: Duration) {
         let _ = poll(&mut [PollFd::hangup(self.pipe.as_fd())], Some(limit));
     }

@@ -1,13 +1,13 @@
 //! The start of a key that is under way.
 //!
-//! Owns the pending record of its key. Promises: whatever way the start ends, the record is resolved
-//! once and all callers that wait for it are woken. Takes the lock of the [`KeyTable`], a leaf, for one
-//! step at a time.
+//! A [`PendingStart`] stands for the pending record of its key. However the start ends, the record is
+//! resolved once, and all callers that wait for it are woken. Each method takes the lock of the
+//! [`KeyTable`], a leaf.
 
 use super::{KeyTable, OwnedKey, Record};
 use crate::error::Error;
 
-/// The right to start a key. Dropped unresolved, it removes the record, as if the key had not been
+/// The right to start a key. If it is dropped unresolved, the record is removed, as if the key had not been
 /// claimed. If the key was canceled meanwhile, it stays canceled.
 #[derive(Debug)]
 pub(crate) struct PendingStart<'a> {
@@ -29,9 +29,9 @@ impl<'a> PendingStart<'a> {
         }
     }
 
-    /// The process was started and is in the manager's table. Returns true if the key was canceled after
-    /// [`check_not_canceled`](PendingStart::check_not_canceled): then the caller must stop the process, because the
-    /// cancel may have timed out.
+    /// Records that the process was started. It is in the manager's table. True if the key was canceled
+    /// after [`check_not_canceled`](PendingStart::check_not_canceled): then the caller must stop the process,
+    /// because the cancel may have timed out.
     pub(crate) fn mark_started(self) -> bool {
         let mut was_canceled = false;
         self.resolve(|pending| match pending {
@@ -57,7 +57,7 @@ impl<'a> PendingStart<'a> {
         was_canceled
     }
 
-    /// The start failed, and will not be tried again.
+    /// Records that the start failed. It is not tried again.
     pub(crate) fn fail(self, error: &Error) {
         self.resolve(|pending| match pending {
             Record::Pending { fingerprint, .. } => Some(Record::Failed {

@@ -1,10 +1,10 @@
 //! What is done with a key of an idempotent start: cancel, find, forget.
 //!
-//! Owns nothing: the records are those of the [`KeyTable`](crate::keys::KeyTable). Promises: a key is
-//! answered for from its record or, while that says "started", from the process.
+//! The records of the keys are in the [`KeyTable`](crate::keys::KeyTable). The answer to a call comes from
+//! the record of the key or, while the record is `Started`, from the process.
 //!
-//! Lock order: the locks of the key table, the timer and the table of processes are all leaves here:
-//! each is released before the next is taken.
+//! Lock order: the locks of the key table, the timer and the table of processes are leaves. Each is
+//! released before the next one is taken.
 
 use std::ffi::OsStr;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! The place of a start in the table of processes, from its admission until its process is in the table.
 //!
-//! Owns one of the `max_processes` slots, the id of the start, and the sequence number of its spawn.
-//! Promises: a reservation that is dropped before it is inserted leaves nothing in the table.
+//! A reservation holds one of the `max_processes` slots, the id of the start, and the sequence number of its
+//! spawn. If it is dropped before its process is inserted, it leaves nothing in the table.
 //!
-//! Lock order: takes the lock of the table, a leaf, once for each step.
+//! Lock order: each step takes the lock of the table, a leaf.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::id::Id;
 use crate::process::ProcessInner;
 use crate::slots::Slot;
 
-/// A reserved process slot. It is freed on drop unless the process was inserted.
+/// The reservation of a start. Its entries are removed from the table when it is dropped.
 pub(super) struct StartReservation<'a> {
     scope: &'a Scope,
     id: Id,
@@ -58,7 +58,7 @@ impl<'a> StartReservation<'a> {
         Ok(number)
     }
 
-    /// The slot, for the process. A second one is never asked for; without one the process would not count.
+    /// The slot, for the process. Called once.
     pub(super) fn take_slot(&mut self) -> Option<Slot> {
         self.slot.take()
     }
@@ -72,7 +72,7 @@ impl<'a> StartReservation<'a> {
         self.remove_from_starts(&mut table);
     }
 
-    /// Frees the id, and wakes a close that waits for the spawn.
+    /// Removes the id and the spawn from the starts under way, and wakes a close that waits for the spawn.
     fn remove_from_starts(&mut self, table: &mut Table) {
         table.reserved.remove(&self.id);
         if let Some(number) = self.spawning.take() {

@@ -1,7 +1,7 @@
 //! The state that a manager and its scopes share.
 //!
-//! Owns the configuration, the threads, the timer, the keys, the events and the table of processes.
-//! Promises: a key that has started a process is marked as expired before the process leaves the table.
+//! It holds the configuration, the threads, the timer, the keys, the events and the table of processes.
+//! A key that has started a process is marked as expired before the process leaves the table.
 //!
 //! Lock order: the lock of the table is a leaf.
 
@@ -27,7 +27,7 @@ use crate::threads::Threads;
 /// The state of a manager. Its scopes and the observers of its processes refer to it.
 pub(super) struct ManagerInner {
     pub(super) config: Config,
-    /// The pid of the process that opened the manager. A forked copy of it has another one.
+    /// The pid of the process that opened the manager. A forked copy of the host has another pid.
     host_pid: u32,
     pub(super) threads: Arc<Threads>,
     pub(super) slots: Arc<Slots>,

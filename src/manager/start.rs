@@ -1,10 +1,10 @@
-//! Starting a process: request → resolved start → spawn → entry in the table.
+//! Starting a process: a request is resolved, its leader is spawned, and the process enters the table.
 //!
-//! Owns nothing. Promises: a start that fails leaves no process, no thread, no descriptor and no entry
-//! in the table. No lock is held while a command is spawned. A cancel or a close that comes before the
-//! spawn prevents it.
+//! A start that fails leaves no process, no thread, no descriptor and no entry in the table of processes.
+//! No lock is held while a command is spawned. A cancel or a close that comes before the spawn prevents it.
 //!
-//! Lock order: takes the locks of the key table and of the table of processes, both leaves, one at a time.
+//! Lock order: a start takes the locks of the key table and of the table of processes, both leaves, one at
+//! a time.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -78,7 +78,8 @@ impl Scope {
                     Ok(Process::new(process, HandleKind::Own))
                 }
                 Err(error) => {
-                    // Only a failed spawn is remembered. A start that was refused may be tried again.
+                    // Every `Error::Spawn` is remembered, also if a pipe or a thread was missing. A start
+                    // that failed with another error may be tried again.
                     if matches!(error, Error::Spawn { .. }) {
                         pending.fail(&error);
                     }
@@ -88,7 +89,7 @@ impl Scope {
         }
     }
 
-    /// Spawns a process and adds it to the table. `pending` is the start of its key, if it has one.
+    /// Starts a process and inserts it into the table. `pending` is the start of its key, if it has one.
     fn start_process(
         &self,
         request: &Request,
@@ -183,7 +184,8 @@ impl<'a> Resolved<'a> {
         Resolved { spec, directory }
     }
 
-    /// Spawns it. If the directory was a guess that turns out to be wrong, spawns it in the next choice.
+    /// Spawns the leader. If the directory was a guess that turns out to be wrong, the leader is spawned in
+    /// the next choice.
     fn spawn_leader(
         &mut self,
         inner: &ManagerInner,

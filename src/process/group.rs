@@ -23,7 +23,8 @@ use crate::time::Deadline;
 #[derive(Debug)]
 pub(crate) struct Group {
     number: Pid,
-    /// `None` once it is closed, because no member is left. A leaf, held for one signal.
+    /// `None` if there is none, and after it was closed because no member is left. A leaf, held for one
+    /// signal.
     leader_pidfd: Mutex<Option<Arc<PidFd>>>,
 }
 
@@ -78,7 +79,7 @@ impl Group {
             .is_some_and(|sent| sent.is_ok())
     }
 
-    /// Closes the descriptor and returns true, unless there are members.
+    /// Closes the pidfd if there are no members. True if it is closed.
     pub(super) fn close_pidfd_if_empty(&self) -> bool {
         let is_empty = !self.has_members();
         if is_empty {
@@ -87,9 +88,11 @@ impl Group {
         is_empty
     }
 
-    /// Closes the descriptor, unless there are members that run on without the output: a process that
-    /// has wiped its environment is reached through nothing else. Many programs close their output
-    /// right before they exit, so members get [`GROUP_EXIT_GRACE`] to do so.
+    /// Waits up to [`GROUP_EXIT_GRACE`] until there are no members, and closes the pidfd if there are none.
+    ///
+    /// Many programs close their output right before they exit, so members get some time to exit. If
+    /// members run on without the output, the pidfd stays open: a member that has overwritten its
+    /// environment is reached through nothing else.
     pub(super) fn wait_and_close_pidfd(&self) {
         if !self.has_lasting_members() {
             self.leader_pidfd.lock().take();
@@ -103,8 +106,8 @@ impl Group {
                 return !sweep::wait_for_end(&result.found, deadline);
             }
         }
-        // A scan is not possible. A stop whose scan fails still promises that the group was ended, and
-        // the descriptor alone reaches it.
+        // A scan is not possible. A stop whose scan fails still ends the group, for which it needs the
+        // pidfd.
         while self.has_members() {
             if deadline.passed() {
                 return true;

@@ -1,12 +1,12 @@
-//! One process: joins its reader, its reaper and its outputs.
+//! One process: its exit state, its outputs, and the tasks of its two threads.
 //!
-//! Owns the exit state of the leader, the outputs, and the tasks of its two threads ([`tasks`]).
-//! Promises: the end is published after everything that the leader wrote is in the outputs; every
-//! caller that waits is woken by the end; no unrelated process is signalled. It reports to its manager
-//! through an [`Observer`], and knows nothing else of it.
+//! [`ProcessInner`] holds the exit state and the outputs. The two tasks ([`tasks`]) hold it. The end is
+//! [published](publish) after everything that the leader wrote is in the outputs. Every caller that waits is
+//! woken by the end. No unrelated process is signalled. A process reports to its manager through an
+//! [`Observer`], and uses nothing else of it.
 //!
-//! Lock order: the exit state's lock first. While it is held, the locks of the group's descriptor, of
-//! an output or of the slot are taken, one at a time. All three are leaves.
+//! Lock order: the lock of the exit state is taken first. While it is held, the locks of the leader's pidfd,
+//! of an output and of the slot are taken, one at a time. These three are leaves.
 
 mod ending;
 mod follow;
@@ -88,11 +88,11 @@ pub(crate) struct ProcessInner {
     exit: ExitState,
     group: Group,
     outputs: Vec<Arc<Output>>,
-    /// The sources of the outputs. The reader owns them, and drops each when its output is closed.
+    /// The sources of the outputs. The reader's task owns them, and drops each before its output is closed.
     sources: Vec<Weak<Source>>,
-    /// The poller of the reader thread. It may be dropped before this record.
+    /// The poller of the reader thread. It may be dropped before this process is.
     reader_poller: Weak<Poller>,
-    /// The reader drains the pipes and reads no more.
+    /// The reader must drain the pipes, and read no more after that.
     detached: AtomicBool,
     max_line_bytes: usize,
     stop_grace: Duration,
@@ -194,15 +194,16 @@ impl ProcessInner {
         }
     }
 
-    /// Sends the group a signal that asks it to end, and records the reason. False if the leader has
-    /// ended before.
+    /// Sends `signal` to the group. Records `by` as the reason if the leader is alive. True if the signal was
+    /// sent.
     pub(crate) fn signal_for_end(&self, by: EndedBy, signal: i32) -> bool {
         self.signal_unreaped(signal, |requests| requests.end(by))
             .is_some_and(|sent| sent.is_ok())
     }
 
     /// Signals the group while the leader is not reaped, so that the group is certain to be ours. `ask`
-    /// records the request, unless the leader has exited and waits to be reaped.
+    /// records the request, unless the leader has exited. `None` if no signal was sent, because the end is
+    /// recorded, or because the leader was reaped elsewhere and its group cannot be signalled.
     ///
     /// The leader is reaped under the exit state's lock, which is held here, so it is at least a zombie
     /// until the signal is sent. If another part of the host has reaped it (`waitpid(-1)`), only the

@@ -1,9 +1,10 @@
 //! The end of a process, and the callers that wait for it.
 //!
-//! The end is published by the thread that is first to see the exit of the leader: the reaper, or a
-//! caller in `wait`. What it does is idempotent, so that the other one may do it too. Promises: when a
-//! caller sees the end, everything that the leader wrote is in the outputs, an output that has ended is
-//! closed, and the slot is free if all have.
+//! To publish the end is to record it in the exit state and to notify the callers that wait. The thread that
+//! is first to see the exit of the leader does this: the reaper, or a caller in `wait`. Publishing is
+//! idempotent, so the other thread may do it too. When a caller sees the end, everything that the leader
+//! wrote is in the outputs, an output whose pipe no process holds is closed, and the slot is free if all
+//! outputs are closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,8 @@ use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::time::Deadline;
 
-/// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
-/// closes the pipe before its exec.
+/// How long the thread that publishes an end waits for the hang-up of a pipe, which a child of another start
+/// may hold until its exec.
 const HANGUP_TIMEOUT: Duration = Duration::from_millis(1);
 
 impl ProcessInner {
@@ -46,8 +47,7 @@ impl ProcessInner {
     }
 
     /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
-    /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
-    /// yet.
+    /// Idempotent. True if the end is recorded, now or before; false if the leader cannot be reaped yet.
     pub(super) fn record_end(&self) -> bool {
         if self.exit.now().is_some() {
             return true;
@@ -80,7 +80,8 @@ impl ProcessInner {
         outputs.for_each(|output| output.set_process_ended());
     }
 
-    /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
+    /// Frees the slot and notifies the callers that wait, after the end is recorded. Idempotent: each thread
+    /// that has seen the exit calls it.
     pub(super) fn after_record(&self) {
         // An output may have been closed since the check before the record.
         self.free_slot();
@@ -120,11 +121,12 @@ impl ProcessInner {
     }
 }
 
-/// Drains the pipe of a leader that has exited. True if no process holds the pipe any more.
+/// Drains the pipe of a leader that has exited. True if no process holds the write end any more.
 ///
-/// A child of another start may hold a copy of it until that child has closed or executed. It is waited
-/// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
-/// survivor holds makes this last for [`HANGUP_TIMEOUT`], and only while the clone of another start is under way.
+/// A child of another start may hold a copy of the write end until it closes the copy or executes its
+/// program. So while the clone of another start is under way, this function waits up to [`HANGUP_TIMEOUT`]
+/// for the hang-up: then the output is closed and the slot is free when the end is published. It waits for
+/// the whole time if a survivor holds the pipe.
 fn drain_to_end(source: &Source) -> bool {
     let mut outcome = source.drain();
     if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
@@ -134,7 +136,7 @@ fn drain_to_end(source: &Source) -> bool {
     outcome == ReadOutcome::Ended
 }
 
-/// The leader by its pidfd, or else by its pid.
+/// The leader, by its pidfd if that can be polled, else by its pid.
 pub(super) fn child(pidfd: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
     let pidfd = pidfd.as_ref().and_then(|pidfd| pidfd.pollable());
     pidfd.map_or(Child::Number(pid), Child::Descriptor)

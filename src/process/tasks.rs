@@ -29,8 +29,8 @@ use crate::sys::signal::KILL;
 use crate::sys::spawn::Spawned;
 use crate::threads::{AcquiredPair, Progress, Threads};
 
-/// The threads and outputs of a process, acquired before its leader is spawned. After the spawn,
-/// nothing can fail.
+/// The threads and outputs of a process, acquired before its leader is spawned. After the spawn, no error
+/// fails the start: if the pidfd cannot be registered, the reaper blocks in `waitid`.
 pub(crate) struct Preparation {
     pair: AcquiredPair,
     outputs: Vec<Arc<Output>>,
@@ -68,7 +68,7 @@ pub(crate) struct ProcessTasks {
 }
 
 impl ProcessInner {
-    /// The process of a leader that was just spawned. [`ProcessTasks::start`] starts its tasks.
+    /// Makes the process of a leader that was just spawned. [`ProcessTasks::start`] starts its tasks.
     pub(crate) fn new(
         id: Id,
         spawned: Spawned,
@@ -115,7 +115,7 @@ impl ProcessInner {
         (process, tasks)
     }
 
-    /// Resumes the reader, which has found a lossless output full.
+    /// Re-arms the pipes for the reader, which has found a lossless output full. See [`Source::arm`].
     pub(super) fn rearm_pipes(&self) {
         for source in self.sources.iter().filter_map(|source| source.upgrade()) {
             source.arm();
@@ -140,7 +140,7 @@ impl ProcessInner {
         self.observer.warn(&text);
     }
 
-    /// One of the two tasks is done.
+    /// Called when one of the two tasks is done.
     fn task_done(self: &Arc<Self>) {
         if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.observer.done(self.id, &self.about);
@@ -148,13 +148,14 @@ impl ProcessInner {
         }
     }
 
-    /// Closes the pidfd of a process that is done, unless its group has members.
+    /// Closes the leader's pidfd if the process is done and its group has no members.
     pub(super) fn close_pidfd_if_done(&self) {
         if self.tasks.load(Ordering::Acquire) == 0 {
             self.group.close_pidfd_if_empty();
         }
     }
 
+    /// Closes the leader's pidfd, now or on another thread, unless members of the group run on.
     fn close_group_pidfd(self: &Arc<Self>) {
         if self.group.close_pidfd_if_empty() {
             return;
@@ -186,7 +187,8 @@ impl ProcessTasks {
             .map(|(_, source)| source)
             .cloned()
             .collect();
-        // Before the task is there: the event of a leader that has exited stays until the task takes it.
+        // Registered before the task is stored. If the leader has exited, its pidfd stays readable until
+        // the task runs.
         let is_registered = leader_pidfd
             .as_ref()
             .and_then(|pidfd| pidfd.pollable())
@@ -203,7 +205,7 @@ impl ProcessTasks {
     }
 }
 
-/// The task of the reader.
+/// The task of the reader thread.
 struct ReadTask {
     process: Arc<ProcessInner>,
     /// The sources that have not ended, with the indices of their outputs.
@@ -264,7 +266,7 @@ impl Drop for ReadTask {
     }
 }
 
-/// The task of the reaper.
+/// The task of the reaper thread.
 struct ReapTask {
     process: Arc<ProcessInner>,
     leader_pidfd: Option<Arc<PidFd>>,

@@ -1,10 +1,11 @@
 //! The library's threads: pairs of a reader and a reaper thread, and threads for background tasks.
 //!
-//! Owns the threads and the list of idle [pairs](pair). Promises: each thread blocks all signals; a
-//! panic ends its own task only; the threads of an idle pair exit after [`IDLE_TIME`];
-//! [`close`](Threads::close) waits for all threads.
+//! [`Threads`] holds the handles of the threads and the list of idle [pairs](pair). Each thread blocks all
+//! signals that `pthread_sigmask` can block. A panic ends only the task in which it happens. The threads of
+//! an idle pair exit after [`IDLE_TIME`]. [`close`](Threads::close) waits for all threads up to a deadline,
+//! which is one second later when a manager is closed.
 //!
-//! The lock of [`Threads`] is a leaf. No task runs while it is held.
+//! Lock order: the lock of [`Threads`] is a leaf. No task runs while it is held.
 
 mod pair;
 

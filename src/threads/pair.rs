@@ -6,8 +6,7 @@
 //! pair exit after a timeout.
 //!
 //! Whether a pair is idle, in use or retired is decided under the lock of [`Threads`], so that a pair
-//! that is acquired for a start does not exit. Of an idle pair, only the thread that finished last
-//! waits with a deadline.
+//! that is acquired for a start does not exit. At least one thread of an idle pair waits with a deadline.
 
 use std::fmt;
 use std::io;
@@ -49,7 +48,7 @@ pub(super) struct Pair {
 struct Worker {
     /// The poller that the thread waits in.
     poller: Arc<Poller>,
-    /// The task; `None` while it runs. A leaf, not held while the task runs.
+    /// The task; `None` while it runs, and if the thread has none. A leaf, not held while the task runs.
     task: Mutex<Option<PairTask>>,
 }
 
@@ -71,9 +70,9 @@ impl Pair {
     }
 }
 
-/// A pair that was acquired for a start. Dropped before [`start`](AcquiredPair::start), it becomes idle
-/// again, or is removed if it was made for this start: a start that fails leaves no thread and no
-/// descriptor.
+/// A pair that was acquired for a start. If it is dropped before [`start`](AcquiredPair::start), the pair
+/// becomes idle again, or is removed if it was made for this start: a start that fails leaves no thread and
+/// no descriptor.
 pub(crate) struct AcquiredPair {
     threads: Arc<Threads>,
     pair: Arc<Pair>,
@@ -140,7 +139,7 @@ impl Drop for AcquiredPair {
         }
         if self.fresh.is_empty() {
             self.threads.put_back(&self.pair);
-            // Woken so that it waits with the deadline of the idle pair.
+            // The reaper is woken so that it waits with the deadline of the idle pair.
             self.pair.reaper.poller.wake();
         } else {
             self.pair.retire();

@@ -17,8 +17,8 @@ const SIGNALS: c_long = 64;
 /// The size of a signal set for the kernel, in bytes.
 const SIGNAL_SET_BYTES: c_long = 8;
 
-/// How many descriptors are closed before the exec. In most hosts these are all; in one with thousands
-/// it would take longer than to leave them to the exec.
+/// How many descriptors are closed before the exec. In most hosts these are all. In a host with thousands,
+/// to close them all would take longer than to leave them to the exec.
 const CLOSED_BEFORE_EXEC: RawFd = 256;
 
 /// Everything that the child needs, in the form of system call arguments.
@@ -102,7 +102,8 @@ impl Plan<'_> {
 
 /// The child's first function.
 pub(super) extern "C" fn child_main(plan: *mut c_void) -> c_int {
-    // SAFETY: the parent gave a pointer to a plan, and keeps it until this child has executed or ended.
+    // SAFETY: the parent gave a pointer to a plan, and keeps it until the child's execve has
+    // succeeded or it has ended.
     let plan = unsafe { &*plan.cast::<Plan<'_>>() };
     let (stage, error) = plan.execute();
     // SAFETY: the parent reads the report after this child has ended.
@@ -123,8 +124,8 @@ fn done(result: c_long) -> Result<c_long, c_int> {
     Ok(result)
 }
 
-/// Closes the descriptors with the next [`CLOSED_BEFORE_EXEC`] numbers. Where that is refused, they are closed by the
-/// exec with the others.
+/// Closes the descriptors with the next [`CLOSED_BEFORE_EXEC`] numbers. Where that is refused, the exec
+/// closes them with the others.
 fn close_before_exec(first: RawFd) {
     let last = first.saturating_add(CLOSED_BEFORE_EXEC - 1);
     // SAFETY: close_range takes numbers.
