@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let command = command.as_deref().unwrap_or("echo hello; exit 3");
 
     let manager = Manager::open(Config::new())?;
-    let process = manager.start(&Request::new(command))?;
+    // Lossless: the command waits for this program instead of overwriting what it has not read.
+    let process = manager.start(&Request::new(command).lossless(true))?;
     io::copy(&mut process.follow(Stream::Stdout), &mut io::stdout())?;
     let status = process.wait()?;
     println!("exit code {}", status.exit_code().unwrap_or(-1));

@@ -1,6 +1,6 @@
 /*
- * procmgr: starts shell commands for a host program, keeps a bounded picture of what each one printed,
- * says exactly how each one ended, and never leaves one behind.
+ * procmgr starts shell commands from inside a host program. It keeps the beginning and the end of what
+ * each one prints, reports how each one ended, and ends what a command left running.
  *
  * Generated from the library's sources: do not edit.
  *
@@ -29,14 +29,18 @@
  *         char buffer[4096];
  *         uint64_t cursor = 0;
  *         size_t length;
+ *         int32_t code;
  *
  *         check(mgr_open(0, &manager), "open");
  *         check(mgr_request_new(argc > 1 ? argv[1] : "echo hello; exit 3", &request), "request");
+ *         // Lossless: the command waits for this program instead of overwriting what it has not read.
+ *         check(mgr_request_lossless(request, 1), "lossless");
  *         check(mgr_start(manager, request, &id, NULL), "start");
  *         mgr_request_free(request);
- *         while (mgr_read(manager, id.text, MGR_STDOUT | MGR_READ_UNTIL_END, &cursor, buffer, sizeof buffer, &length,
- *                         NULL, -1) == MGR_OK)
+ *         while ((code = mgr_read(manager, id.text, MGR_STDOUT | MGR_READ_UNTIL_END, &cursor, buffer, sizeof buffer,
+ *                                 &length, NULL, -1)) == MGR_OK)
  *             fwrite(buffer, 1, length, stdout);
+ *         check(code, "read");
  *         check(mgr_wait(manager, id.text, -1, &process), "wait");
  *         printf("exit code %d\n", (int)process.exit_code);
  *         mgr_release(manager); // ends everything that is left
@@ -139,7 +143,7 @@
  * request   A description of what to start.
  * process   A command that was started: its leader and everything that the leader has started.
  * leader    The process that runs the command itself. It leads a process group.
- * survivor  A member of a process that is there after its leader has ended.
+ * survivor  A descendant of the leader that runs after the leader has ended.
  * ended     Of a process: its leader has ended, and everything that the leader wrote can be read.
  * dropped   Of an ended process: it is not kept any more. mgr_config_keep_ended_ms and
  *           mgr_config_max_ended say when.
@@ -191,7 +195,8 @@
  * mgr_cancel, each mgr_stop_begin and each time limit that is reached, until the processes have ended.
  * They block all signals and never call into the host. The library installs no signal handler, waits for
  * no child but its own, and does not change the environment, the working directory, the limits or the
- * signal masks of the host. In a forked copy of the host, every call returns MGR_ERR_FORKED.
+ * signal masks of the host. In a child that the host forks after its first call of the library, every
+ * function that returns a code returns MGR_ERR_FORKED.
  *
  *
  * Versions
@@ -220,7 +225,7 @@
 /** The timeout passed first. Results hold the present state. */
 #define MGR_TIMEOUT 2
 
-/** mgr_read: the stream has ended; no byte will ever follow the cursor. */
+/** mgr_read: the stream has ended, and there are no bytes at or after the cursor. */
 #define MGR_EOF 3
 
 /**
@@ -354,13 +359,13 @@
 #define MGR_BY_CLOSE 5
 
 /**
- * Start method: a clone that shares the host's memory until the program is executed. It never forks,
- * and the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
+ * Start method: a clone that shares the host's memory until its execve. The host is never forked, and
+ * the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
  * and no controlling terminal.
  */
 #define MGR_START_AUTOMATIC 0
 
-/** Start method of earlier versions: answered with MGR_ERR_UNSUPPORTED. */
+/** Start method: posix_spawn. Not supported: MGR_ERR_UNSUPPORTED. */
 #define MGR_START_POSIX_SPAWN 1
 
 /**
@@ -378,12 +383,12 @@
 /** Event: the leader has ended, and everything that the leader wrote can be read. */
 #define MGR_EVENT_ENDED 2
 
-/** Event: all streams of the process have ended: no process can write to them any more. */
+/** Event: all streams of the process have ended. Bytes written later are not read. */
 #define MGR_EVENT_OUTPUT_CLOSED 3
 
 /**
- * Event: of mgr_events_watch: there is a byte past the cursor, the process has ended, or the stream has
- * ended.
+ * Event: of mgr_events_watch: there is a byte at or after the cursor, the process has ended, or the stream
+ * has ended.
  */
 #define MGR_EVENT_READABLE 4
 
@@ -759,7 +764,7 @@ int32_t mgr_config_owner_variable(mgr_config_t config, const char *name);
  *
  * Returns:
  * - MGR_OK
- * - MGR_ERR_UNSUPPORTED: MGR_START_POSIX_SPAWN, which earlier versions had.
+ * - MGR_ERR_UNSUPPORTED: method is MGR_START_POSIX_SPAWN.
  * - MGR_ERR_INVALID: there is no such method.
  * - MGR_ERR_HANDLE
  *
@@ -1062,7 +1067,8 @@ int32_t mgr_request_separate_streams(mgr_request_t request, int32_t separate);
 /**
  * Keeps every byte until a mgr_read has returned it. When all bytes that are kept are unread and no more
  * fit, the process blocks in its next write, as on an ordinary pipe. For a process whose output is read to
- * its end.
+ * its end. If several callers read the stream, bytes before the highest cursor of any of them may be
+ * dropped.
  *
  * Parameters:
  * - lossless: 1 or 0 (the default).
@@ -1129,7 +1135,7 @@ int32_t mgr_request_start_timeout_ms(mgr_request_t request, int64_t timeout_ms);
  */
 
 /**
- * Starts a process. Returns when the program has been executed.
+ * Starts a process. Returns when execve has succeeded.
  *
  * Parameters:
  * - request: what to start. The request can be changed or freed afterwards.
@@ -1157,8 +1163,8 @@ int32_t mgr_request_start_timeout_ms(mgr_request_t request, int64_t timeout_ms);
  *
  * After an error, nothing was started and nothing is left of the start.
  *
- * Blocks: until the kernel has executed the program; with a key, also while another caller starts the same
- * key. mgr_cancel, mgr_close and the start timeout of the request end the latter.
+ * Blocks: until execve has succeeded or failed; with a key, also while another caller starts the same key.
+ * mgr_cancel, mgr_close and the start timeout of the request end the latter.
  */
 int32_t mgr_start(mgr_t manager, mgr_request_t request, struct mgr_id *id, struct mgr_error *error);
 
@@ -1348,9 +1354,10 @@ int32_t mgr_owner(mgr_t manager, const char *id, char *buffer, size_t capacity, 
  */
 
 /**
- * Reads the bytes of a stream from a cursor on. A read does not consume bytes: there can be any number of
- * readers, each with its own cursor. If bytes at the cursor were dropped, the read goes on at the first
- * byte after them that is kept.
+ * Reads the bytes of a stream from a cursor on. Any number of callers can read, each with its own cursor.
+ * Callers do not affect each other, except in a lossless stream: bytes before the highest cursor of any
+ * caller may be dropped. If bytes at the cursor were dropped, the read goes on at the first byte after them
+ * that is kept.
  *
  * Parameters:
  * - stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END can be added.
@@ -1365,7 +1372,7 @@ int32_t mgr_owner(mgr_t manager, const char *id, char *buffer, size_t capacity, 
  * Returns:
  * - MGR_OK: there are bytes.
  * - MGR_TIMEOUT: no byte came in time. Call again.
- * - MGR_EOF: the stream has ended; no byte will ever follow.
+ * - MGR_EOF: the stream has ended, and there are no bytes at or after the cursor.
  * - MGR_ENDED: only with MGR_READ_UNTIL_END. The process has ended and everything that it wrote was read.
  * - MGR_ERR_INVALID: an argument is invalid; the stream is MGR_STDERR and the streams are not separate; or
  *   the buffer is smaller than 4 bytes with MGR_READ_WHOLE_CHARACTERS.
@@ -1493,9 +1500,10 @@ int32_t mgr_stop_begin(mgr_t manager, const char *id, int64_t grace_ms);
  */
 
 /**
- * Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes to
- * each subscription once. A subscription holds up to 16,384 events. Further ones are dropped and counted;
- * MGR_EVENT_MISSED reports the count.
+ * Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes once
+ * to each subscription, except MGR_EVENT_READABLE, which goes only to the subscription that watched the
+ * stream. A subscription holds up to 16,384 events. Further ones are dropped and counted; MGR_EVENT_MISSED
+ * reports the count.
  *
  * Parameters:
  * - events: receives the handle. Release it with mgr_events_release.
@@ -1560,8 +1568,8 @@ int32_t mgr_events_next(mgr_events_t events, int64_t timeout_ms, struct mgr_even
 int32_t mgr_events_descriptor(mgr_events_t events, int32_t *descriptor);
 
 /**
- * Requests one MGR_EVENT_READABLE: when a byte past the cursor is available, the process has ended, or the
- * stream has ended; immediately if that is already so. The end of the process is reported once per
+ * Requests one MGR_EVENT_READABLE: when a byte at or after the cursor is available, the process has ended,
+ * or the stream has ended; immediately if that is already so. The end of the process is reported once per
  * subscription; after that, only bytes and the end of the stream are. A second call before the event
  * replaces the cursor.
  *

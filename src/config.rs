@@ -1,7 +1,7 @@
 //! The options of a manager.
 //!
-//! Owns nothing but the values. Promises: [`Config::check`] accepts only values that the rest of the
-//! library can work with.
+//! A [`Config`] is plain data. [`Config::check`] accepts only values that the rest of the library can work
+//! with.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -31,9 +31,9 @@ type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartMethod {
-    /// By a `clone` that shares the host's memory until the program is executed. Never forks, so a
-    /// start takes the same time in a host of any size. The process inherits no descriptor
-    /// other than 0, 1 and 2, no blocked or ignored signal, and no controlling terminal.
+    /// By a `clone` that shares the host's memory until its `execve`. The host is never forked, so a start
+    /// takes the same time in a host of any size. The process inherits no descriptor other than 0, 1 and 2,
+    /// no blocked or ignored signal, and no controlling terminal.
     #[default]
     Automatic,
     /// By [`std::process::Command`] as it is, in a process group of its own. The process inherits what

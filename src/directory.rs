@@ -1,8 +1,8 @@
 //! The working directory of a process whose request names none: the manager's, the home directory, or
 //! the host's.
 //!
-//! Owns whether the first choice has failed before. Promises: a directory that does not exist is not
-//! used while there is another choice. Takes no lock.
+//! [`Directories`] holds whether the first choice has failed before. A directory that does not exist is not
+//! used while there is another choice. No lock is taken.
 //!
 //! To check that the first choice is a directory takes four microseconds of a start, and the start
 //! itself finds out. So it is not checked until a start has failed because of it.

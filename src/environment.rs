@@ -1,7 +1,7 @@
 //! The environment of a new process: where each variable comes from, and which value wins.
 //!
-//! Owns the base environment of a manager. Promises: the cookie is in every environment, and neither the
-//! host, the hook nor a request can change it. Takes no lock.
+//! [`Base`] is the base environment of a manager. The cookie is in every environment, and neither the host,
+//! the hook nor a request can change it. No lock is taken.
 //!
 //! Variables are stored in the form that `execve` takes. The part that all processes of a manager have
 //! in common is made once, when the manager is opened, and shared by all starts that do not change it.

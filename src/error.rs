@@ -43,9 +43,9 @@ pub enum Error {
         /// The operating system's error.
         source: Arc<io::Error>,
     },
-    /// A configured limit is reached.
+    /// A limit is reached.
     Limit {
-        /// The name of the limit in [`Config`](crate::Config).
+        /// The name of the limit in [`Config`](crate::Config), or `keys` for [`MAX_KEYS`](crate::MAX_KEYS).
         what: &'static str,
         /// Its value.
         limit: usize,
@@ -84,7 +84,7 @@ pub enum Error {
     },
 }
 
-/// A step of a start. The steps are in the order in which they are done.
+/// The parts of a start that can fail. The order of the variants has no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {

@@ -1,6 +1,6 @@
 //! Events of processes, received by subscribers one after another.
 //!
-//! Owns the queues of the subscribers. Promises:
+//! A [`Broadcaster`] holds the queues of the subscribers.
 //!
 //! - A thread that reports an event never waits for a subscriber. A queue is bounded; events that find
 //!   it full are counted, and the count is reported.
@@ -39,10 +39,10 @@ pub enum Event {
     Started(Id),
     /// Its leader has ended, and everything that the leader wrote can be read.
     Ended(Id),
-    /// All of its streams have ended: no process can write to them any more.
+    /// All of its streams have ended. Bytes written later are not read.
     OutputClosed(Id),
-    /// A [watched](Events::watch) stream has a byte past the cursor, its process has ended, or it has
-    /// ended itself.
+    /// A [watched](Events::watch) stream has a byte at or after the cursor, its process has ended, or the
+    /// stream has ended.
     Readable(Id, Stream),
     /// A [background stop](Process::stop_in_background) has ended.
     Stopped(Id),
@@ -52,13 +52,14 @@ pub enum Event {
 
 /// A subscription to the events of a manager or scope, made by [`Manager::events`](crate::Manager::events).
 ///
-/// It receives what happens after it was made. Each event goes to each subscription once. Several
-/// threads may take events from one subscription; each event then goes to one of them.
+/// It receives what happens after it was made. Each event goes once to each subscription that sees the
+/// process, except [`Event::Readable`], which goes only to the subscription that watched the stream.
+/// Several threads may take events from one subscription; each event then goes to one of them.
 pub struct Events {
     events: Receiver<Event>,
     queue: Arc<SubscriberQueue>,
     broadcaster: Arc<Broadcaster>,
-    host: u32,
+    host_pid: u32,
 }
 
 /// The subscribers of one manager.
@@ -149,7 +150,7 @@ impl Broadcaster {
             events,
             queue,
             broadcaster: Arc::clone(self),
-            host: std::process::id(),
+            host_pid: std::process::id(),
         })
     }
 
@@ -228,7 +229,7 @@ impl Events {
         }
     }
 
-    /// Requests one [`Event::Readable`]: when a byte of the stream past `cursor` is available, the
+    /// Requests one [`Event::Readable`]: when a byte of the stream at or after `cursor` is available, the
     /// process has ended, or the stream has ended. It is sent immediately if that is already so.
     ///
     /// The end of the process is reported once per subscription; after that, only bytes and the end of
@@ -273,7 +274,7 @@ impl Events {
     }
 
     fn check_host(&self) -> Result<(), Error> {
-        if self.host == std::process::id() {
+        if self.host_pid == std::process::id() {
             Ok(())
         } else {
             Err(Error::Forked)

@@ -1,11 +1,11 @@
 //! The exit state of a leader: whether it runs or how it ended, and the callers that wait for the end.
 //!
-//! Promises: the end is recorded once and never changes; every waiter is woken by it; an action of
-//! [`ExitState::with_unreaped`] runs before the leader is reaped or not at all. Knows no pid: reaping
-//! and signalling are closures.
+//! The end is recorded once and does not change. Every waiter is woken by it. An action of
+//! [`ExitState::with_unreaped`] runs before the leader is reaped, or not at all. The callers pass closures
+//! that reap and signal, so this module uses no pid.
 //!
-//! One lock. While it is held, the leader is signalled or reaped and the process's slot is freed, which
-//! takes leaf locks only.
+//! Lock order: an exit state has one lock. While it is held, the leader is signalled or reaped, the outputs
+//! are marked, and the slot of the process is freed. All of these take leaf locks only.
 
 use std::time::{Instant, SystemTime};
 
@@ -54,7 +54,7 @@ impl StopRequests {
         self.by.get_or_insert(by);
     }
 
-    /// A signal.
+    /// Records a signal that is sent to the leader.
     pub(crate) fn signal(&mut self, number: i32, asks_to_end: bool) {
         self.signals |= Self::bit(number);
         self.signalled_to_end |= asks_to_end;

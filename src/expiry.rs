@@ -1,15 +1,15 @@
 //! The timer of a manager: time limits of running processes, and the retention time of ended ones.
 //!
-//! Owns the queues of ended processes and the set of time limits. Promises:
+//! The timer holds the queues of ended processes and the set of time limits.
 //!
 //! - A time limit is reported once, when it is reached, unless it was removed before.
-//! - Each ended process is given out once to be dropped. The timer thread drops it when its retention
-//!   time is over; the thread that adds one process too many drops the oldest, which does not wake the
-//!   timer thread. `list` never does.
+//! - Each ended process is returned once to be dropped. The timer thread drops it when its retention time
+//!   is over. A thread that adds one process too many drops the oldest, and does not wake the timer thread
+//!   for that. `list` drops nothing.
 //! - The timer thread sleeps without a timeout if nothing is scheduled. It is woken only if a new
 //!   deadline is earlier than its next wake-up.
 //!
-//! Lock order: one lock, a leaf. It is not held while an expiry is handled.
+//! Lock order: the lock of the schedule is a leaf. It is not held while an expiry is handled.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

@@ -31,34 +31,39 @@
 //!
 //! # How it works
 //!
-//! Each live process has two threads of the library, a reader and a reaper, which are reused for later
-//! processes.
+//! The *leader* of a process is the child that the library starts: the shell or the program. A *survivor*
+//! is a descendant of the leader that runs after the leader has ended. Each live process has two threads
+//! of the library, a reader and a reaper, which are reused for later processes.
 //!
 //! - Start: a request is checked. The manager reserves a slot, completes the request with its options,
-//!   makes the pipes for the output and acquires the two threads. Then `clone` makes the leader,
-//!   which shares the host's memory until its exec, and returns a pidfd. The leader gets its own
-//!   process group, and its environment contains a cookie, which its descendants inherit.
+//!   makes the pipes for the output and acquires the two threads. Then `clone` makes the leader and gives
+//!   the host a pidfd. The leader shares the host's memory until its `execve`. It gets its own process
+//!   group, and its environment contains a cookie, which its descendants inherit.
 //! - Output: the reader thread waits in epoll for the pipe. It reads the bytes straight into the
 //!   output, which keeps the first and the last bytes of each stream, and notifies the callers that
-//!   wait. [`Process::read`] copies bytes from a cursor and consumes none. When no process holds the
-//!   write end of the pipe, the stream has ended.
+//!   wait. [`Process::read`] copies bytes from a cursor on. Callers do not affect each other, except in a
+//!   lossless stream: bytes before the highest cursor of any caller may be dropped. When no process holds
+//!   the write end of the pipe, the stream has ended.
 //! - End: the reaper thread waits in epoll for the pidfd, and a caller in [`Process::wait`] polls it
 //!   too. The first of them that sees the exit reads what is left in the pipe, reaps the leader,
 //!   records the end in the exit state, and wakes all callers that wait. The end is reported even if
 //!   other processes hold the pipe.
-//! - Stop: [`Process::stop`] sends TERM to the process group, and waits for the grace period. A scan of
-//!   `/proc` finds the processes outside of the group by the cookie, and sends TERM to each through a
-//!   pidfd. If anything is left after the grace period, KILL is sent in the same way, and the scan
-//!   repeats until it finds none or ten seconds have passed. [`Manager::close`] does this for all
-//!   processes at the same time; its grace period is zero by default, so it begins with KILL.
+//! - Stop: [`Process::stop`] sends TERM and CONT to the process group, and to each process outside of it
+//!   that a scan of `/proc` finds by the cookie. It then waits until all of them have ended, up to the
+//!   grace period. If anything is left after that, it sends KILL in the same way, and repeats the scan
+//!   until none is found or ten seconds have passed. [`Manager::close`] does this for all processes at the
+//!   same time. Its grace period is zero by default, so it begins with KILL.
 //!
-//! A signal never reaches a reused pid: the leader is reaped under the lock that is held while the group is
-//! signalled by number, and every other process is signalled through a pidfd.
+//! A signal never reaches a reused pid. A group is signalled by its number, under the lock under which its
+//! leader is reaped, or, since Linux 6.9, through the pidfd of its leader. Every other process is signalled
+//! through a pidfd of its own. There is one exception: before Linux 6.9, a host that reaps the leader itself
+//! can do so between the check for that and the signal.
 //!
 //! # Limits
 //!
-//! The library is built for Linux and tested there. A process that hangs in the kernel cannot be ended.
-//! A process that wipes its environment and leaves its group is not found.
+//! The library is built for Linux and tested there. A process that is in uninterruptible sleep cannot be
+//! ended. A process that leaves its group is not found if it overwrites its initial environment, or
+//! executes a program with another one.
 
 // The modules, in the order of a process:
 //

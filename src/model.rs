@@ -56,14 +56,14 @@ impl World {
             Err(error) => Start::Refused(error),
             Ok(Claim::Started(id)) => Start::Attached(id),
             Ok(Claim::Acquired(pending)) => {
-                if let Err(error) = pending.begin_spawn().and(outcome) {
+                if let Err(error) = pending.check_not_canceled().and(outcome) {
                     if matches!(error, Error::Spawn { .. }) {
                         pending.fail(&error);
                     }
                     return Start::Refused(error);
                 }
                 self.spawns.fetch_add(1, Ordering::Relaxed);
-                if pending.publish() {
+                if pending.mark_started() {
                     self.kill();
                 }
                 Start::Own(id)

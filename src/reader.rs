@@ -1,16 +1,16 @@
 //! Reading the output of one process: from a pipe into the [`Output`], until no process holds the write
 //! end.
 //!
-//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller.
-//! Promises: every byte goes to the output in order; a silent process costs no CPU; a full lossless
-//! output stops only the reading. It knows nothing of the process. End of file is not the exit of the
-//! leader, which the reaper reports.
+//! A [`Source`] owns the descriptor of one pipe and its registration with the reader thread's poller. Every
+//! byte goes to the output in order. A silent process costs no CPU time. A full lossless output stops only
+//! the reading. This module does not use the process: end of file is not the exit of the leader, which the
+//! reaper reports.
 //!
-//! The reader thread is the only one that reads, with one exception: the thread that publishes the exit
-//! of the leader [drains](Source::drain) the pipe. Both read under the output's lock, so bytes keep
+//! The reader thread is the only thread that reads the pipe, with one exception: the thread that publishes
+//! the exit of the leader [drains](Source::drain) it. Both read under the output's lock, so bytes keep
 //! their order.
 //!
-//! Lock order: a source's registration, then that of its output.
+//! Lock order: [`registered`](Source::registered) first, then the output's lock.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -57,8 +57,16 @@ pub(crate) enum ReadOutcome {
     Ended,
 }
 
+/// The state of a pipe at one moment.
+struct PipeState {
+    /// No process holds the write end, or the pipe cannot be polled.
+    is_hung_up: bool,
+    /// There are bytes to read.
+    has_input: bool,
+}
+
 impl Source {
-    /// Registers the pipe with the reader's poller. Nothing is read before it is [armed](Source::arm).
+    /// Registers the pipe with the reader's poller, for the hang-up only. [`arm`](Source::arm) adds EPOLLIN.
     pub(crate) fn new(pipe: OwnedFd, output: Arc<Output>, poller: Arc<Poller>) -> io::Result<Self> {
         poller.add(pipe.as_fd(), Interest::Hangup)?;
         Ok(Source {
@@ -73,13 +81,13 @@ impl Source {
     /// Arms the pipe: the reader is woken by bytes, or only by the hang-up while a lossless output is
     /// full.
     ///
-    /// Called by the reader that finds the output full, and by the follower that makes room. Both
+    /// Called by the reader thread when it finds the output full, and by a caller that makes room. Both
     /// change the output before they call this, so the later call sees both changes, and no wake-up is
     /// lost.
     pub(crate) fn arm(&self) {
         let registered = self.registered.lock();
         if *registered {
-            let interest = match self.output.resume() {
+            let interest = match self.output.clear_stall() {
                 true => Interest::Readable,
                 false => Interest::Hangup,
             };
@@ -95,7 +103,8 @@ impl Source {
         }
     }
 
-    /// Reads until the pipe is empty, the output is full, the pipe has ended, or [`READS_IN_A_ROW`].
+    /// Reads until the pipe is empty, the output is full, the pipe has ended, or [`READS_IN_A_ROW`] reads
+    /// were tried.
     pub(crate) fn read_available(&self) -> ReadOutcome {
         if self.has_ended.load(Ordering::Relaxed) {
             return ReadOutcome::Ended;
@@ -107,7 +116,7 @@ impl Source {
                 Ok(Filled::Bytes(_)) => yields = 0,
                 // No process can write any more: what is left in the pipe is stored although the ring
                 // is full.
-                Ok(Filled::Full) if self.state().0 => return self.drain(),
+                Ok(Filled::Full) if self.pipe_state().is_hung_up => return self.drain(),
                 Ok(Filled::Full) => {
                     self.arm();
                     return ReadOutcome::Wait;
@@ -133,8 +142,8 @@ impl Source {
     /// Reads the bytes that are in the pipe now, also into a full output, and checks whether the pipe
     /// has ended.
     ///
-    /// Called after the exit of a writer, this reads everything that it wrote. A byte that another
-    /// thread has read by then is in the output before the output's lock is released.
+    /// If this is called after the exit of a writer, it reads everything that the writer wrote. A byte that
+    /// another thread has read by then is in the output before the output's lock is released.
     pub(crate) fn drain(&self) -> ReadOutcome {
         while !self.has_ended.load(Ordering::Relaxed) {
             let mut left = available(self.pipe.as_fd()).unwrap_or(0);
@@ -145,16 +154,20 @@ impl Source {
                     // Another thread has read the bytes.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // Out of memory: a full lossless output cannot grow.
-                    Ok(Filled::Full) if !self.state().0 => return ReadOutcome::Wait,
+                    Ok(Filled::Full) if !self.pipe_state().is_hung_up => {
+                        return ReadOutcome::Wait;
+                    }
                     Ok(_) | Err(_) => return self.end(),
                 }
             }
-            match self.state() {
-                (false, _) => return ReadOutcome::Wait,
-                (true, false) => return self.end(),
-                // The last writer has written and exited since.
-                (true, true) => {}
+            let state = self.pipe_state();
+            if !state.is_hung_up {
+                return ReadOutcome::Wait;
             }
+            if !state.has_input {
+                return self.end();
+            }
+            // The last writer has written and exited since.
         }
         ReadOutcome::Ended
     }
@@ -164,15 +177,17 @@ impl Source {
             .fill(grow, |pieces| read_vectored(self.pipe.as_fd(), pieces))
     }
 
-    /// Whether no process holds the write end, and whether there are bytes to read.
-    fn state(&self) -> (bool, bool) {
+    fn pipe_state(&self) -> PipeState {
         let mut set = [PollFd::readable(self.pipe.as_fd())];
         // A poll that fails will fail again: nothing more can be waited for.
         let failed = poll(&mut set, Some(Duration::ZERO)).is_err();
-        (failed || set[0].hung_up(), set[0].has_input())
+        PipeState {
+            is_hung_up: failed || set[0].hung_up(),
+            has_input: set[0].has_input(),
+        }
     }
 
-    /// Blocks until no process is left that could write, but no longer than the limit.
+    /// Blocks until no process holds the write end, up to the limit.
     pub(crate) fn wait_for_hangup(&self, limit: Duration) {
         let _ = poll(&mut [PollFd::hangup(self.pipe.as_fd())], Some(limit));
     }
@@ -259,7 +274,7 @@ mod tests {
                 break;
             }
         }
-        assert!(!source.output.resume());
+        assert!(!source.output.clear_stall());
         assert_eq!(source.drain(), ReadOutcome::Wait);
         assert_eq!(source.output.total(), written);
     }
@@ -287,9 +302,9 @@ mod tests {
             let (mut cursor, options) = (0, ReadOptions::default());
             while cursor < BYTES {
                 let deadline = Deadline::after(TIMEOUT);
-                let resume = || source.arm();
+                let rearm = || source.arm();
                 let output = &source.output;
-                let chunk = output.read(cursor, &mut buffer, options, deadline, resume);
+                let chunk = output.read(cursor, &mut buffer, options, deadline, rearm);
                 assert_eq!((chunk.state, chunk.lost), (ReadState::Data, 0), "{cursor}");
                 cursor = chunk.cursor;
             }

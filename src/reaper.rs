@@ -1,8 +1,9 @@
 //! Reaping the leader of one process: from its exit to the [exit state](ExitState).
 //!
-//! Called by the reaper thread of the process, and by a caller that waits for the end if it is
-//! scheduled first: [`reap`] is idempotent. Promises: the leader is reaped under the exit state's lock,
-//! which is also held during each signal by pid, so a signal never reaches a reused pid.
+//! The reaper thread of the process calls [`reap`], and so does a caller that waits for the end, if it is
+//! scheduled first: [`reap`] is idempotent. The leader is reaped under the exit state's lock. This lock is
+//! also held during each signal to the number of the leader's group, so a signal never reaches a reused
+//! number.
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -1,7 +1,6 @@
 //! Requests: what to start, and the checks that need only the request itself.
 //!
-//! Owns nothing but the values. Promises: a request that passes [`Request::check`] can be passed to the
-//! kernel.
+//! A [`Request`] is plain data. One that passes [`Request::check`] can be passed to the kernel.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -144,7 +143,8 @@ impl Request {
 
     /// Keeps every byte until a read has returned it. When all bytes that are kept are unread and no
     /// more fit, the process blocks in its next write, as on an ordinary pipe. For a process whose
-    /// output is read to its end.
+    /// output is read to its end. If several callers read the stream, bytes before the highest cursor of
+    /// any of them may be dropped.
     pub fn lossless(mut self, lossless: bool) -> Self {
         self.lossless = lossless;
         self

@@ -40,8 +40,8 @@ impl Signal {
         Signal::User2,
     ];
 
-    /// The name in lower case, as the reference system takes it: `kill`, `terminate`, `interrupt`,
-    /// `hangup`, `quit`, `stop`, `continue`, `user1`, `user2`.
+    /// The name in lower case: `kill`, `terminate`, `interrupt`, `hangup`, `quit`, `stop`, `continue`,
+    /// `user1`, `user2`.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Kill => "kill",

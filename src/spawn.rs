@@ -1,15 +1,15 @@
 //! Starting the leader: from a checked [`SpawnSpec`] to a child and the pipes of its output.
 //!
-//! Owns nothing after it returns. Promises: a failed spawn leaves no process and no descriptor, and
-//! says which step failed; the leader leads its own process group. Takes no lock.
+//! [`spawn`] keeps no state and takes no lock. If it fails, no process and no descriptor remain, and the
+//! error names the step that failed. The leader leads its own process group.
 //!
 //! A child is made by the `clone` of [`sys::spawn`](crate::sys::spawn), or by the standard library if
 //! the manager is configured so ([`StartMethod::Std`]).
 //!
 //! In its own session the leader has no access to the host's controlling terminal. But `setsid` takes
 //! longer than the rest of the preparations, because most kernels make a scheduling group for each
-//! session. So the leader gets a session if the host has a controlling terminal, and only a process
-//! group otherwise.
+//! session. So with [`StartMethod::Automatic`] the leader gets a session if the host has a controlling
+//! terminal, and only a process group otherwise.
 
 use std::borrow::Cow;
 use std::ffi::{CString, OsStr};
@@ -63,17 +63,17 @@ impl OutputPipes {
 
     fn make(separate: bool) -> io::Result<(Self, Vec<OwnedFd>)> {
         let (first, stdout) = pipe()?;
-        let mut readers = vec![reader(first)?];
+        let mut read_ends = vec![prepare_read_end(first)?];
         let stdout = above_standard(stdout.into())?;
         let stderr = match separate {
             true => {
                 let (second, stderr) = pipe()?;
-                readers.push(reader(second)?);
+                read_ends.push(prepare_read_end(second)?);
                 Some(above_standard(stderr.into())?)
             }
             false => None,
         };
-        Ok((OutputPipes { stdout, stderr }, readers))
+        Ok((OutputPipes { stdout, stderr }, read_ends))
     }
 
     fn stderr(&self) -> &OwnedFd {
@@ -86,23 +86,24 @@ pub(crate) fn no_pipe(error: io::Error) -> Error {
     Error::spawn(Step::Pipe, "pipe for its output", error)
 }
 
-/// In a host with 0, 1 or 2 closed, a pipe may get such a number, and a host that opens its standard
-/// descriptors late would overwrite it.
-fn reader(pipe: PipeReader) -> io::Result<OwnedFd> {
+/// Makes the read end of a pipe non-blocking, and gives it a number above 2. In a host with 0, 1 or 2
+/// closed, a pipe may get such a number, and a host that opens its standard descriptors late would
+/// overwrite it.
+fn prepare_read_end(pipe: PipeReader) -> io::Result<OwnedFd> {
     set_nonblocking(pipe.as_fd())?;
     above_standard(pipe.into())
 }
 
-/// Starts the leader.
+/// Starts the leader. Returns when `execve` has succeeded.
 pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned, Error> {
     let directory = spec
         .directory
         .as_deref()
-        .map(|path| enter(path, spec.method))
+        .map(|path| open_working_directory(path, spec.method))
         .transpose()?;
     let program = find_program(spec)?;
     match spec.method {
-        StartMethod::Automatic => spawn_clean(spec, &program, directory.as_ref(), pipes),
+        StartMethod::Automatic => spawn_with_clone(spec, &program, directory.as_ref(), pipes),
         StartMethod::Std => spawn_with_std(spec, &program, pipes)
             .map_err(|error| SpawnFailure(stage_of(&error), error)),
     }
@@ -110,7 +111,7 @@ pub(crate) fn spawn(spec: &SpawnSpec<'_>, pipes: &OutputPipes) -> Result<Spawned
 }
 
 /// Opens the working directory.
-fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
+fn open_working_directory(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
     let opened = open_directory(path).and_then(|directory| {
         // The clone reports a refused `fchdir` as such. The standard library does not say which step
         // failed.
@@ -127,10 +128,11 @@ fn enter(path: &Path, method: StartMethod) -> Result<OwnedFd, Error> {
     })
 }
 
-/// The step of a spawn that failed, and its error.
+/// The stage of a spawn that failed, and its error.
 struct SpawnFailure(Stage, io::Error);
 
-fn spawn_clean(
+/// Starts the leader with the `clone` of [`sys::spawn`].
+fn spawn_with_clone(
     spec: &SpawnSpec<'_>,
     program: &Path,
     directory: Option<&OwnedFd>,
@@ -139,7 +141,7 @@ fn spawn_clean(
     let program = CString::new(program.as_os_str().as_bytes())
         .map_err(|error| SpawnFailure(Stage::Execute, error.into()))?;
     let input = open_null().map_err(|error| SpawnFailure(Stage::Descriptors, error))?;
-    sys::spawn::spawn(&ExecSpec {
+    sys::spawn::clone_and_exec(&ExecSpec {
         program: &program,
         arguments: &spec.arguments,
         environment: spec.environment.strings(),
@@ -189,7 +191,7 @@ fn spawn_with_std(
     })
 }
 
-/// The standard library does not report the step, so it is derived from the error.
+/// The stage that failed, derived from the error. The standard library does not report it.
 fn stage_of(error: &io::Error) -> Stage {
     match sys::shortage(error) {
         Some(sys::Shortage::Descriptors) => Stage::Descriptors,
@@ -198,10 +200,11 @@ fn stage_of(error: &io::Error) -> Stage {
     }
 }
 
+/// The public error of a spawn that failed.
 fn explain(stage: Stage, error: io::Error, spec: &SpawnSpec<'_>, program: &Path) -> Error {
     let (step, subject) = match stage {
         Stage::Process => (Step::Process, spec.program.to_string_lossy().into_owned()),
-        Stage::Descriptors => (Step::Pipe, "descriptor for its input".to_owned()),
+        Stage::Descriptors => (Step::Pipe, "descriptor for its start".to_owned()),
         Stage::Directory => {
             let directory = spec.directory.as_deref().unwrap_or(Path::new(""));
             (Step::Directory, directory.display().to_string())
@@ -223,8 +226,7 @@ fn exists(spec: &SpawnSpec<'_>, program: &Path) -> bool {
 /// The path to execute: the program as given if it has a slash, else the first one in the new
 /// environment's `PATH`.
 ///
-/// The standard library would fork to search a `PATH` that is not the host's, so the search is done
-/// here.
+/// The standard library would fork to search a `PATH` that is not the host's, so this function searches it.
 fn find_program<'a>(spec: &SpawnSpec<'a>) -> Result<Cow<'a, Path>, Error> {
     let name = spec.program;
     if name.as_bytes().contains(&b'/') {

@@ -1,5 +1,4 @@
-//! Deadlines: a timeout at the edge becomes a point in time inside, so that waiting again never waits
-//! longer.
+//! Deadlines. A timeout argument becomes an `Instant` once, so a repeated wait does not extend it.
 
 use std::time::{Duration, Instant};
 

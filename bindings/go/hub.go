@@ -134,7 +134,7 @@ type waiter struct {
 	woken chan struct{}
 	// The event that was waited for has come, and not only a reason to look.
 	told bool
-	// What to read from, while armed: the library was asked for an event when there is something past it.
+	// What to read from, while armed: the library was asked for an event when there is something at or after it.
 	cursor uint64
 	armed  bool
 	// It needs events, and is counted in needs.
@@ -490,8 +490,8 @@ func (h *hub) hasExited(w *waiter) bool {
 	return w.exited
 }
 
-// arm asks the library for an event when there is something to read past the cursor. The library has one cursor for each
-// stream, so that is the lowest one of all waiters.
+// arm asks the library for an event when there is something to read at or after the cursor. The library has one cursor for
+// each stream, so that is the lowest one of all waiters.
 func (h *hub) arm(manager C.mgr_t, t topic, w *waiter, cursor uint64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

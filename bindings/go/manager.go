@@ -90,7 +90,7 @@ func (m *Manager) Close() error {
 	return failure("close", "", code, cause)
 }
 
-// Start starts what the request describes, and returns when the program has been executed.
+// Start starts what the request describes, and returns when execve has succeeded.
 //
 // When ctx ends before that, Start returns its error at once, and the process, if there will be one, is killed. After
 // that ctx has nothing to do with the process: a time limit is set in the request.

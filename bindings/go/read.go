@@ -88,9 +88,10 @@ type Chunk struct {
 	Lost   uint64 // how many bytes between the old cursor and the first byte in the buffer are gone for good
 }
 
-// Read reads the raw bytes of a stream from a cursor on, which is 0 at first, waiting for the first one. Reading takes
-// nothing away: any number of readers can read, each with a cursor of its own. Where the bytes at the cursor are gone,
-// because more came than is kept, reading goes on after them, and the chunk says how many were lost.
+// Read reads the raw bytes of a stream from a cursor on, which is 0 at first, waiting for the first one. Any number of
+// callers can read, each with a cursor of its own. Callers do not affect each other, except in a lossless stream: bytes
+// before the highest cursor of any caller may be dropped. If the bytes at the cursor were dropped, reading goes on after
+// them, and the chunk says how many were lost.
 //
 // The error is [io.EOF] when the process has ended and all that it wrote was read. Something that it left behind may still
 // write: another Read with the same cursor finds what has come.

@@ -117,8 +117,9 @@ type Request struct {
 	// SeparateStreams keeps standard error apart, as a stream of its own. The order between the two is lost.
 	SeparateStreams bool
 
-	// Lossless lets no byte be dropped that no reader has got yet: when all that is kept is unread, the process waits in
-	// its next write, as on an ordinary pipe. For a process that is followed to its end.
+	// Lossless keeps every byte until a read has returned it: when all that is kept is unread, the process waits in its
+	// next write, as on an ordinary pipe. For a process that is followed to its end. If several callers read the stream,
+	// bytes before the highest cursor of any of them may be dropped.
 	Lossless bool
 
 	// Key makes the start idempotent: however often it is asked for with this key, one process is started, and every start

@@ -12,6 +12,7 @@ Handle, Text = ctypes.c_uint64, ctypes.c_char_p
 procmgr.mgr_strerror.argtypes, procmgr.mgr_strerror.restype = [ctypes.c_int32], Text
 procmgr.mgr_open.argtypes = [Handle, ctypes.POINTER(Handle)]
 procmgr.mgr_request_new.argtypes = [Text, ctypes.POINTER(Handle)]
+procmgr.mgr_request_lossless.argtypes = [Handle, ctypes.c_int32]
 procmgr.mgr_request_free.argtypes = [Handle]
 procmgr.mgr_start.argtypes = [Handle, Handle, ctypes.c_char * 37, ctypes.c_void_p]
 procmgr.mgr_read.argtypes = [
@@ -41,6 +42,8 @@ manager, request, id = Handle(), Handle(), (ctypes.c_char * 37)()
 command = sys.argv[1] if len(sys.argv) > 1 else "echo hello; exit 3"
 check(procmgr.mgr_open(0, manager))
 check(procmgr.mgr_request_new(command.encode(), request))
+# Lossless: the command waits for this program instead of overwriting what it has not read.
+check(procmgr.mgr_request_lossless(request, 1))
 check(procmgr.mgr_start(manager, request, id, None))
 procmgr.mgr_request_free(request)
 

@@ -1,8 +1,8 @@
 //! The guard around the body of each exported function.
 //!
-//! Owns the pid of the host. Promises: in a forked copy of the host the body does not run, so no lock is
-//! taken; no panic and no thread cancellation leaves the body; `errno` is set last on an error, and
-//! is otherwise as before the call. Takes no lock.
+//! In a forked copy of the host the body does not run, so no lock is taken. No panic and no thread
+//! cancellation leaves the body. On an error, `errno` is set last; otherwise it is as before the call. The
+//! guard itself takes no lock. Its only state is the pid of the host.
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -8,7 +8,7 @@ pub const MGR_OK: i32 = 0;
 pub const MGR_ATTACHED: i32 = 1;
 /// The timeout passed first. Results hold the present state.
 pub const MGR_TIMEOUT: i32 = 2;
-/// mgr_read: the stream has ended; no byte will ever follow the cursor.
+/// mgr_read: the stream has ended, and there are no bytes at or after the cursor.
 pub const MGR_EOF: i32 = 3;
 /// mgr_read with MGR_READ_UNTIL_END: the process has ended and everything that it wrote was read. Processes
 /// that it left behind may still write.

@@ -197,7 +197,7 @@ pub unsafe extern "C" fn mgr_config_owner_variable(
 ///
 /// Returns:
 /// - MGR_OK
-/// - MGR_ERR_UNSUPPORTED: MGR_START_POSIX_SPAWN, which earlier versions had.
+/// - MGR_ERR_UNSUPPORTED: method is MGR_START_POSIX_SPAWN.
 /// - MGR_ERR_INVALID: there is no such method.
 /// - MGR_ERR_HANDLE
 ///

@@ -7,7 +7,7 @@ use crate::{Error, Step};
 use super::codes::*;
 use super::types::mgr_error;
 
-/// The error of a call: one of the Rust API, or one that only the C face has.
+/// The error of a call: one of the Rust API, or one that only the C interface has.
 #[derive(Debug)]
 pub(super) enum CallError {
     Api(Error),

@@ -11,9 +11,10 @@ use super::handles::{self, Object};
 use super::memory::{Out, StructOut};
 use super::types::*;
 
-/// Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes to
-/// each subscription once. A subscription holds up to 16,384 events. Further ones are dropped and counted;
-/// MGR_EVENT_MISSED reports the count.
+/// Subscribes to the events of the processes that a manager or scope sees, from now on. Each event goes once
+/// to each subscription, except MGR_EVENT_READABLE, which goes only to the subscription that watched the
+/// stream. A subscription holds up to 16,384 events. Further ones are dropped and counted; MGR_EVENT_MISSED
+/// reports the count.
 ///
 /// Parameters:
 /// - events: receives the handle. Release it with mgr_events_release.
@@ -126,8 +127,8 @@ pub unsafe extern "C" fn mgr_events_descriptor(events: mgr_events_t, descriptor:
     })
 }
 
-/// Requests one MGR_EVENT_READABLE: when a byte past the cursor is available, the process has ended, or the
-/// stream has ended; immediately if that is already so. The end of the process is reported once per
+/// Requests one MGR_EVENT_READABLE: when a byte at or after the cursor is available, the process has ended,
+/// or the stream has ended; immediately if that is already so. The end of the process is reported once per
 /// subscription; after that, only bytes and the end of the stream are. A second call before the event
 /// replaces the cursor.
 ///

@@ -1,7 +1,9 @@
 //! Handles: numbers that stand for objects of this library.
 //!
-//! Owns the table of handles. Promises: a number is never used twice, and a wrong number is an error and
-//! never a crash. Lock order: one lock, held for a look-up only, a leaf.
+//! This module holds the table of handles. A number is never used twice. A wrong number is an error and
+//! never a crash.
+//!
+//! Lock order: the lock of the table is a leaf. It is held for a look-up only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! The C face: checks, converts, calls the public Rust API, converts. No rule lives here.
+//! The C interface. Each exported function checks and converts its arguments, calls the public Rust API, and
+//! converts the result. What a call means is decided by the Rust API.
 //!
-//! Owns the table of handles. Each exported function is one `call::call`: it refuses a forked
-//! copy of the host, catches panics, and sets `errno` last: an error's, or the caller's as it was. Lock
-//! order: the table of handles is locked for a look-up only, a leaf.
+//! The body of each function that returns a code runs in `call`, which refuses a forked copy of the host,
+//! catches panics, and sets `errno` last: to that of an error, or to its value before the call. The objects
+//! of the caller are in the table of `handles`.
 //!
 //! The modules use one another in one direction:
 //!

@@ -10,9 +10,10 @@ use super::convert::{self, timeout};
 use super::memory::{Out, StructOut, buffer_of, put_text};
 use super::types::*;
 
-/// Reads the bytes of a stream from a cursor on. A read does not consume bytes: there can be any number of
-/// readers, each with its own cursor. If bytes at the cursor were dropped, the read goes on at the first
-/// byte after them that is kept.
+/// Reads the bytes of a stream from a cursor on. Any number of callers can read, each with its own cursor.
+/// Callers do not affect each other, except in a lossless stream: bytes before the highest cursor of any
+/// caller may be dropped. If bytes at the cursor were dropped, the read goes on at the first byte after them
+/// that is kept.
 ///
 /// Parameters:
 /// - stream: MGR_STDOUT or MGR_STDERR; MGR_READ_WHOLE_CHARACTERS and MGR_READ_UNTIL_END can be added.
@@ -27,7 +28,7 @@ use super::types::*;
 /// Returns:
 /// - MGR_OK: there are bytes.
 /// - MGR_TIMEOUT: no byte came in time. Call again.
-/// - MGR_EOF: the stream has ended; no byte will ever follow.
+/// - MGR_EOF: the stream has ended, and there are no bytes at or after the cursor.
 /// - MGR_ENDED: only with MGR_READ_UNTIL_END. The process has ended and everything that it wrote was read.
 /// - MGR_ERR_INVALID: an argument is invalid; the stream is MGR_STDERR and the streams are not separate; or
 ///   the buffer is smaller than 4 bytes with MGR_READ_WHOLE_CHARACTERS.

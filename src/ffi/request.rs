@@ -281,7 +281,8 @@ pub extern "C" fn mgr_request_separate_streams(request: mgr_request_t, separate:
 
 /// Keeps every byte until a mgr_read has returned it. When all bytes that are kept are unread and no more
 /// fit, the process blocks in its next write, as on an ordinary pipe. For a process whose output is read to
-/// its end.
+/// its end. If several callers read the stream, bytes before the highest cursor of any of them may be
+/// dropped.
 ///
 /// Parameters:
 /// - lossless: 1 or 0 (the default).

@@ -10,7 +10,7 @@ use super::handles;
 use super::memory::{Out, StructOut};
 use super::types::*;
 
-/// Starts a process. Returns when the program has been executed.
+/// Starts a process. Returns when execve has succeeded.
 ///
 /// Parameters:
 /// - request: what to start. The request can be changed or freed afterwards.
@@ -38,8 +38,8 @@ use super::types::*;
 ///
 /// After an error, nothing was started and nothing is left of the start.
 ///
-/// Blocks: until the kernel has executed the program; with a key, also while another caller starts the same
-/// key. mgr_cancel, mgr_close and the start timeout of the request end the latter.
+/// Blocks: until execve has succeeded or failed; with a key, also while another caller starts the same key.
+/// mgr_cancel, mgr_close and the start timeout of the request end the latter.
 ///
 /// # Safety
 ///

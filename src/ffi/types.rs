@@ -1,4 +1,4 @@
-//! The types and constants of the C face.
+//! The types and constants of the C interface.
 
 use std::ffi::c_char;
 
@@ -63,11 +63,11 @@ pub const MGR_BY_CANCEL: i32 = 4;
 /// Ended by: mgr_close or mgr_release.
 pub const MGR_BY_CLOSE: i32 = 5;
 
-/// Start method: a clone that shares the host's memory until the program is executed. It never forks,
-/// and the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
+/// Start method: a clone that shares the host's memory until its execve. The host is never forked, and
+/// the process inherits no descriptor other than 0, 1 and 2, no blocked, handled or ignored signal,
 /// and no controlling terminal.
 pub const MGR_START_AUTOMATIC: i32 = 0;
-/// Start method of earlier versions: answered with MGR_ERR_UNSUPPORTED.
+/// Start method: posix_spawn. Not supported: MGR_ERR_UNSUPPORTED.
 pub const MGR_START_POSIX_SPAWN: i32 = 1;
 /// Start method: Rust's standard library as it is. The process inherits what the host leaves it:
 /// blocked and ignored signals, the controlling terminal, descriptors without close-on-exec.
@@ -156,10 +156,10 @@ pub struct mgr_error {
 pub const MGR_EVENT_STARTED: i32 = 1;
 /// Event: the leader has ended, and everything that the leader wrote can be read.
 pub const MGR_EVENT_ENDED: i32 = 2;
-/// Event: all streams of the process have ended: no process can write to them any more.
+/// Event: all streams of the process have ended. Bytes written later are not read.
 pub const MGR_EVENT_OUTPUT_CLOSED: i32 = 3;
-/// Event: of mgr_events_watch: there is a byte past the cursor, the process has ended, or the stream has
-/// ended.
+/// Event: of mgr_events_watch: there is a byte at or after the cursor, the process has ended, or the stream
+/// has ended.
 pub const MGR_EVENT_READABLE: i32 = 4;
 /// Event: a stop that mgr_stop_begin has begun is over.
 pub const MGR_EVENT_STOPPED: i32 = 5;

@@ -1,22 +1,24 @@
-//! The table of keys: a key starts at most one process while the manager lives.
+//! The table of keys. A key starts at most one process until its record is removed: by `forget`, or by a
+//! refused start.
 //!
-//! Owns one record for each key of each owner. Promises:
+//! The table holds one record for each key of each owner.
 //!
 //! - Of all callers that start the same key at the same time, one starts it. The others wait and get the
 //!   outcome.
 //! - A cancel that comes before the spawn prevents it. A later cancel gets the id of the process to
 //!   stop.
-//! - A record outlives the output of its process. It is removed only by [`KeyTable::forget`].
+//! - A record outlives the output of its process. It is removed by [`KeyTable::forget`], or when its start
+//!   is refused, so that no process was started.
 //! - A full table refuses new keys and never evicts a record.
 //!
 //! A record is pending from [`KeyTable::claim`] until its [`PendingStart`] is resolved.
-//! [`PendingStart::begin_spawn`] is the one point in between that decides between a cancel and the
+//! [`PendingStart::check_not_canceled`] is the one point in between that decides between a cancel and the
 //! spawn. Callers wait until the record is no longer pending, so they never get an answer that is out of
 //! date.
 //!
-//! Lock order: one lock, a leaf. While it is held, nothing else is locked, nothing is spawned, and the
-//! only wait is that for [`KeyTable::changed`]. A slow start of one key therefore does not delay other
-//! keys.
+//! Lock order: the lock of the table is a leaf. While it is held, no other lock is taken and no process is
+//! spawned. A thread that holds it waits on [`KeyTable::changed`] only. So a slow start of one key does not
+//! delay other keys.
 
 mod pending;
 
@@ -74,6 +76,8 @@ enum Record {
         canceled: bool,
         /// The process has ended and was dropped before its [`PendingStart`] was resolved.
         expired: Option<Box<Status>>,
+        /// The dropped process was forgotten. The record is removed when its [`PendingStart`] is resolved.
+        forgotten: bool,
     },
     /// It was started and is in the manager's table of processes.
     Started { fingerprint: Fingerprint, id: Id },
@@ -127,8 +131,7 @@ impl KeyTable {
         }
     }
 
-    /// The fingerprint of a request: of everything that the request says, and of nothing that is derived
-    /// from it.
+    /// The fingerprint of what the request starts: of all fields but key, owner and start timeout.
     pub(crate) fn fingerprint(&self, request: &Request) -> Fingerprint {
         let fields = request.fields();
         // The hash of each byte string includes its length, so no two sequences of fields run together.
@@ -167,6 +170,7 @@ impl KeyTable {
                         id,
                         canceled: false,
                         expired: None,
+                        forgotten: false,
                     };
                     records.by_key.insert(key.clone(), record);
                     records.by_id.insert(id, key.clone());
@@ -268,10 +272,19 @@ impl KeyTable {
         }
     }
 
-    /// Removes the record of a key, unless it is pending. True if there was one.
+    /// Removes the record of a key, unless it is pending. A pending record whose process was dropped is
+    /// removed when its start is resolved. True if the record is removed, now or then.
     pub(crate) fn forget(&self, key: &OwnedKey) -> bool {
         let mut records = self.records.lock();
-        match records.by_key.get(key) {
+        match records.by_key.get_mut(key) {
+            Some(Record::Pending {
+                expired: Some(_),
+                forgotten,
+                ..
+            }) => {
+                *forgotten = true;
+                true
+            }
             None | Some(Record::Pending { .. }) => false,
             Some(_) => {
                 records.remove(key);

@@ -1,13 +1,13 @@
 //! The start of a key that is under way.
 //!
-//! Owns the pending record of its key. Promises: whatever way the start ends, the record is resolved
-//! once and all callers that wait for it are woken. Takes the lock of the [`KeyTable`], a leaf, for one
-//! step at a time.
+//! A [`PendingStart`] stands for the pending record of its key. However the start ends, the record is
+//! resolved once, and all callers that wait for it are woken. Each method takes the lock of the
+//! [`KeyTable`], a leaf.
 
 use super::{KeyTable, OwnedKey, Record};
 use crate::error::Error;
 
-/// The right to start a key. Dropped unresolved, it removes the record, as if the key had not been
+/// The right to start a key. If it is dropped unresolved, the record is removed, as if the key had not been
 /// claimed. If the key was canceled meanwhile, it stays canceled.
 #[derive(Debug)]
 pub(crate) struct PendingStart<'a> {
@@ -22,17 +22,17 @@ impl<'a> PendingStart<'a> {
     }
 
     /// The last point at which a cancel prevents the start. A later cancel waits for the outcome.
-    pub(crate) fn begin_spawn(&self) -> Result<(), Error> {
+    pub(crate) fn check_not_canceled(&self) -> Result<(), Error> {
         match self.table.records.lock().by_key.get(&self.key) {
             Some(Record::Pending { canceled: true, .. }) => Err(Error::Canceled),
             _ => Ok(()),
         }
     }
 
-    /// The process was started and is in the manager's table. Returns true if the key was canceled after
-    /// [`begin_spawn`](PendingStart::begin_spawn): then the caller must stop the process, because the
-    /// cancel may have timed out.
-    pub(crate) fn publish(self) -> bool {
+    /// Records that the process was started. It is in the manager's table. True if the key was canceled
+    /// after [`check_not_canceled`](PendingStart::check_not_canceled): then the caller must stop the process,
+    /// because the cancel may have timed out.
+    pub(crate) fn mark_started(self) -> bool {
         let mut was_canceled = false;
         self.resolve(|pending| match pending {
             Record::Pending {
@@ -40,22 +40,24 @@ impl<'a> PendingStart<'a> {
                 id,
                 canceled,
                 expired,
+                forgotten,
             } => {
                 was_canceled = canceled;
-                Some(match expired {
+                let record = match expired {
                     None => Record::Started { fingerprint, id },
                     Some(status) => Record::Expired {
                         fingerprint,
                         status,
                     },
-                })
+                };
+                (!forgotten).then_some(record)
             }
             other => Some(other),
         });
         was_canceled
     }
 
-    /// The start failed, and will not be tried again.
+    /// Records that the start failed. It is not tried again.
     pub(crate) fn fail(self, error: &Error) {
         self.resolve(|pending| match pending {
             Record::Pending { fingerprint, .. } => Some(Record::Failed {
@@ -74,7 +76,7 @@ impl<'a> PendingStart<'a> {
             return;
         };
         let Record::Pending { id, .. } = pending else {
-            // Resolved before. This call comes from the drop after `publish` or `fail`.
+            // Resolved before. This call comes from the drop after `mark_started` or `fail`.
             records.by_key.insert(self.key.clone(), pending);
             return;
         };

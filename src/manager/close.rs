@@ -1,11 +1,13 @@
 //! Closing a manager or a scope.
 //!
-//! Owns nothing. Promises: of the starts through a closed scope, each either never runs its command or
-//! is waited for and ended. When a manager is closed, nothing of what it has started is left, its
-//! threads have ended and every caller that waited is woken.
+//! Each start through a closed scope either never runs its command, or the close waits for it and ends
+//! its process. When the close of a manager succeeds, no process that the manager has started is left, and
+//! every caller that waited was woken. The close waits for the threads of the manager for at most
+//! [`THREAD_EXIT_TIMEOUT`].
 //!
-//! Lock order: takes the lock of the table and waits with it for spawns under way. Releases it before
-//! processes are ended and before the key table, the timer, the threads and the events are closed.
+//! Lock order: a close takes the lock of the table, and waits on its condition variable for spawns under
+//! way. It releases the lock before it ends processes, and before it closes the key table, the timer, the
+//! threads and the events.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use crate::process;
 use crate::status::EndedBy;
 use crate::time::Deadline;
 
-/// How long a close waits for the threads to end after the processes have ended.
+/// How long a close waits for the threads to exit after the processes have ended.
 const THREAD_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Scope {

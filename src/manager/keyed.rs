@@ -1,10 +1,10 @@
 //! What is done with a key of an idempotent start: cancel, find, forget.
 //!
-//! Owns nothing: the records are those of the [`KeyTable`](crate::keys::KeyTable). Promises: a key is
-//! answered for from its record or, while that says "started", from the process.
+//! The records of the keys are in the [`KeyTable`](crate::keys::KeyTable). The answer to a call comes from
+//! the record of the key or, while the record is `Started`, from the process.
 //!
-//! Lock order: the locks of the key table, the timer and the table of processes are all leaves here:
-//! each is released before the next is taken.
+//! Lock order: the locks of the key table, the timer and the table of processes are leaves. Each is
+//! released before the next one is taken.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -62,19 +62,26 @@ impl Scope {
     }
 
     pub(super) fn forget(&self, id: Id) -> Result<(), Error> {
-        match self.get(id) {
-            Ok(process) if process.status()?.is_running() => {
-                return Err(Error::StillRunning { id });
-            }
-            Ok(_) | Err(Error::Expired { .. }) => {}
+        let status = match self.get(id) {
+            Ok(process) => Some(process.status()?),
+            Err(Error::Expired { .. }) => None,
             Err(error) => return Err(error),
+        };
+        if status.as_ref().is_some_and(Status::is_running) {
+            return Err(Error::StillRunning { id });
         }
         self.inner.expiry.remove_ended(id);
+        // The key is marked as expired, then the process leaves the table, then the key is forgotten: a
+        // caller that looks for the key meanwhile finds the process in the table or the key as expired,
+        // and a new start of the key does not find the old process.
+        if let Some(status) = status.filter(|status| status.about.keyed) {
+            self.inner.keys.expire(status.without_texts());
+        }
         let dropped = self.inner.table.lock().processes.remove(&id);
-        // The process first, then the key: a new start of the key must not find the old process.
         if let Some(key) = self.inner.keys.key_of(id) {
             self.inner.keys.forget(&key);
         }
+        // The memory is freed after the lock is released.
         drop(dropped);
         Ok(())
     }

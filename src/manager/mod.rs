@@ -1,22 +1,23 @@
-//! The registry of processes: starts them, finds them, closes.
+//! The registry of processes: it starts them, finds them and ends them.
 //!
-//! Owns the public [`Manager`]. Each of its methods refuses a forked copy of the host and calls its
-//! [`Scope`]:
+//! Each method of the public [`Manager`] refuses a forked copy of the host and calls the [`Scope`]. The
+//! modules:
 //!
 //! - `shared`: [`ManagerInner`](shared::ManagerInner), the state that all scopes share, and its table of
 //!   processes.
 //! - `scope`: a manager limited to one owner, and the queries.
-//! - `start`: request → resolved start → spawn.
+//! - `start`: from a request to a process in the table.
 //! - `reservation`: the place of a start in the table, until its process is there.
 //! - `keyed`: what is done with a key of an idempotent start.
 //! - `observer`: what the processes report.
 //! - `close`: ending everything.
 //!
-//! Promises: no lock is held while a command is spawned. A start that `close` does not wait for never
-//! runs its command. After `close`, nothing is left of what this manager has started.
+//! No lock is held while a command is spawned. A start through the closed manager or scope never runs its
+//! command, unless the close waits for it. After a close has succeeded, no process that the manager or scope
+//! has started is left.
 //!
-//! Lock order: the lock of the table is a leaf. While it is held, nothing is called that takes a lock or
-//! makes a system call, and the only wait is that for the end of a spawn or a close.
+//! Lock order: the lock of the table is a leaf. No other lock of the library is taken while it is held.
+//! A thread that holds it waits on one condition variable only, for the end of a spawn or of another close.
 
 mod close;
 mod keyed;
@@ -51,7 +52,7 @@ use shared::ManagerInner;
 /// changes nothing.
 ///
 /// Every method may be called from any thread at any time. In a forked copy of the host, every method
-/// fails with [`Error::Forked`].
+/// that returns a `Result` fails with [`Error::Forked`].
 #[derive(Clone)]
 pub struct Manager {
     scope: Arc<Scope>,
@@ -94,9 +95,9 @@ impl Manager {
     /// Starts a process; or, if the request's [key](Request::key) has been started before, returns
     /// [that process](Process::is_attached).
     ///
-    /// Returns when the program has been executed. On failure the error says which step failed, and
-    /// nothing is left of the start. Blocks while the kernel executes the program, while the environment
-    /// hook runs, and, with a key, while another start of the same key is under way.
+    /// Returns when `execve` has succeeded. On failure the error says which step failed, and nothing is
+    /// left of the start. Blocks until `execve` has succeeded or failed, while the environment hook runs,
+    /// and, with a key, while another start of the same key is under way.
     ///
     /// If the start of a key has failed, later starts of it fail with the same error. Fails with
     /// [`Conflict`](Error::Conflict) if the key or the id belongs to a different request, with

@@ -1,10 +1,12 @@
 //! The manager's side of what its processes report.
 //!
-//! Owns nothing: a process outlives its manager, so the observer has a weak reference and does nothing
-//! once the manager is gone. Promises: each report is sent to the subscribers.
+//! A process can outlive its manager. So the observer has a weak reference to the manager, and does nothing
+//! after the manager is dropped. Three reports are sent to the subscribers as events: the end of the leader,
+//! the end of the output, and the end of a background stop.
 //!
-//! Lock order: called without a lock. Takes those of the timer, the subscribers and the table one after
-//! the other, each released before the next.
+//! Lock order: the observer is called without a lock. It takes the locks of the timer, the subscribers, the
+//! key table, the table of processes and a process that it drops, and releases each before it takes the next
+//! one.
 
 use std::sync::Weak;
 

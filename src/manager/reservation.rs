@@ -1,9 +1,9 @@
 //! The place of a start in the table of processes, from its admission until its process is in the table.
 //!
-//! Owns one of the `max_processes` slots, the id of the start, and the sequence number of its spawn.
-//! Promises: a reservation that is dropped before it is published leaves nothing in the table.
+//! A reservation holds one of the `max_processes` slots, the id of the start, and the sequence number of its
+//! spawn. If it is dropped before its process is inserted, it leaves nothing in the table.
 //!
-//! Lock order: takes the lock of the table, a leaf, once for each step.
+//! Lock order: each step takes the lock of the table, a leaf.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::id::Id;
 use crate::process::ProcessInner;
 use crate::slots::Slot;
 
-/// A reserved process slot. It is freed on drop unless the process was published.
+/// The reservation of a start. Its entries are removed from the table when it is dropped.
 pub(super) struct StartReservation<'a> {
     scope: &'a Scope,
     id: Id,
     slot: Option<Slot>,
     /// The sequence number of the spawn, while it is under way.
     spawning: Option<u64>,
-    published: bool,
+    inserted: bool,
 }
 
 impl<'a> StartReservation<'a> {
@@ -42,7 +42,7 @@ impl<'a> StartReservation<'a> {
             id,
             slot: Some(slot),
             spawning: None,
-            published: false,
+            inserted: false,
         })
     }
 
@@ -58,22 +58,22 @@ impl<'a> StartReservation<'a> {
         Ok(number)
     }
 
-    /// The slot, for the process. A second one is never asked for; without one the process would not count.
+    /// The slot, for the process. Called once.
     pub(super) fn take_slot(&mut self) -> Option<Slot> {
         self.slot.take()
     }
 
     /// Adds the process to the table and ends its spawn in one step: a close sees either the spawn or
     /// the process.
-    pub(super) fn publish(mut self, process: &Arc<ProcessInner>) {
-        self.published = true;
+    pub(super) fn insert(mut self, process: &Arc<ProcessInner>) {
+        self.inserted = true;
         let mut table = self.scope.inner.table.lock();
         table.processes.insert(process.id, Arc::clone(process));
-        self.release(&mut table);
+        self.remove_from_starts(&mut table);
     }
 
-    /// Frees the id, and wakes a close that waits for the spawn.
-    fn release(&mut self, table: &mut Table) {
+    /// Removes the id and the spawn from the starts under way, and wakes a close that waits for the spawn.
+    fn remove_from_starts(&mut self, table: &mut Table) {
         table.reserved.remove(&self.id);
         if let Some(number) = self.spawning.take() {
             table.spawning.remove(&number);
@@ -84,10 +84,10 @@ impl<'a> StartReservation<'a> {
 
 impl Drop for StartReservation<'_> {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.inserted {
             let inner = &self.scope.inner;
             let mut table = inner.table.lock();
-            self.release(&mut table);
+            self.remove_from_starts(&mut table);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! A manager as one owner sees it, and the queries: get, list, events.
 //!
-//! Owns the owner and whether the scope is closed. Promises: a process of another owner is not found,
-//! not listed and not reported. The manager itself is the scope without an owner, which sees every
+//! A scope holds its owner and whether it is closed. Through a scope, a process of another owner is not
+//! found, not listed and not reported. The manager itself is the scope without an owner, which sees every
 //! process.
 //!
-//! Lock order: takes the lock of the table, a leaf, and releases it before it calls a process.
+//! Lock order: a method that takes the lock of the table, a leaf, releases it before it calls a process.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! The state that a manager and its scopes share.
 //!
-//! Owns the configuration, the threads, the timer, the keys, the events and the table of processes.
-//! Promises: of a key that has started a process, either the process is in the table or the key is
-//! marked as expired.
+//! It holds the configuration, the threads, the timer, the keys, the events and the table of processes.
+//! A key that has started a process is marked as expired before the process leaves the table.
 //!
 //! Lock order: the lock of the table is a leaf.
 
@@ -29,8 +28,8 @@ use crate::threads::Threads;
 /// The state of a manager. Its scopes and the observers of its processes refer to it.
 pub(super) struct ManagerInner {
     pub(super) config: Config,
-    /// The pid of the process that opened the manager. A forked copy of it has another one.
-    host: u32,
+    /// The pid of the process that opened the manager. A forked copy of the host has another pid.
+    host_pid: u32,
     pub(super) threads: Arc<Threads>,
     pub(super) slots: Arc<Slots>,
     pub(super) expiry: Arc<Expiry>,
@@ -91,7 +90,7 @@ impl ManagerInner {
             directories: Directories::default(),
             slots: Slots::new(config.max_processes),
             config,
-            host: std::process::id(),
+            host_pid: std::process::id(),
             threads,
             expiry: Arc::clone(&expiry),
             keys: KeyTable::new(MAX_KEYS),
@@ -111,14 +110,14 @@ impl ManagerInner {
         };
         inner
             .threads
-            .spawn(timer)
+            .spawn_thread(timer)
             .map_err(|error| Error::io("no thread for the timer", error))?;
         Ok(inner)
     }
 
     /// False in a forked copy of the host.
     pub(super) fn is_in_host(&self) -> bool {
-        self.host == std::process::id()
+        self.host_pid == std::process::id()
     }
 
     /// Sends an event of a process to the subscribers that see it.

@@ -1,10 +1,10 @@
-//! Starting a process: request → resolved start → spawn → entry in the table.
+//! Starting a process: a request is resolved, its leader is spawned, and the process enters the table.
 //!
-//! Owns nothing. Promises: a start that fails leaves no process, no thread, no descriptor and no entry
-//! in the table. No lock is held while a command is spawned. A cancel or a close that comes before the
-//! spawn prevents it.
+//! A start that fails leaves no process, no thread, no descriptor and no entry in the table of processes.
+//! No lock is held while a command is spawned. A cancel or a close that comes before the spawn prevents it.
 //!
-//! Lock order: takes the locks of the key table and of the table of processes, both leaves, one at a time.
+//! Lock order: a start takes the locks of the key table and of the table of processes, both leaves, one at
+//! a time.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -37,7 +37,7 @@ impl Scope {
             Some(key) => self.start_keyed(request, key, id, owner),
             None if self.inner.keys.knows(id) => Err(Error::Conflict),
             None => {
-                let process = self.spawn(request, id, owner, None)?;
+                let process = self.start_process(request, id, owner, None)?;
                 Ok(Process::new(process, HandleKind::Own))
             }
         }
@@ -69,16 +69,17 @@ impl Scope {
                     return Ok(Process::new(process, HandleKind::Attached));
                 }
             };
-            return match self.spawn(request, id, owner, Some(&pending)) {
+            return match self.start_process(request, id, owner, Some(&pending)) {
                 Ok(process) => {
-                    if pending.publish() {
+                    if pending.mark_started() {
                         // The cancel may have timed out.
                         let _ = process.stop_until(EndedBy::Cancel, Deadline::now());
                     }
                     Ok(Process::new(process, HandleKind::Own))
                 }
                 Err(error) => {
-                    // Only a failed spawn is remembered. A start that was refused may be tried again.
+                    // Every `Error::Spawn` is remembered, also if a pipe or a thread was missing. A start
+                    // that failed with another error may be tried again.
                     if matches!(error, Error::Spawn { .. }) {
                         pending.fail(&error);
                     }
@@ -88,8 +89,8 @@ impl Scope {
         }
     }
 
-    /// Spawns a process and adds it to the table. `pending` is the start of its key, if it has one.
-    fn spawn(
+    /// Starts a process and inserts it into the table. `pending` is the start of its key, if it has one.
+    fn start_process(
         &self,
         request: &Request,
         id: Id,
@@ -99,14 +100,14 @@ impl Scope {
         let inner = &self.inner;
         let mut reservation = StartReservation::new(self, id)?;
         let mut resolved = Resolved::new(inner, request, owner.as_deref(), id);
-        let (pipes, readers) = OutputPipes::new(request.separate_streams)?;
+        let (pipes, read_ends) = OutputPipes::new(request.separate_streams)?;
         let sizes = inner.config.sizes(request.lossless);
-        let preparation = Preparation::new(&inner.threads, readers, sizes)?;
+        let preparation = Preparation::new(&inner.threads, read_ends, sizes)?;
         // The last points at which a cancel and a close prevent the start.
-        pending.map_or(Ok(()), PendingStart::begin_spawn)?;
+        pending.map_or(Ok(()), PendingStart::check_not_canceled)?;
         let sequence = reservation.begin_spawn(owner.clone())?;
         let (started_at, started) = (SystemTime::now(), Instant::now());
-        let leader = resolved.spawn(inner, &pipes)?;
+        let spawned = resolved.spawn_leader(inner, &pipes)?;
         // The host's write ends are closed before the end can be published, so that an output that has
         // ended is seen to have ended.
         drop(pipes);
@@ -132,8 +133,8 @@ impl Scope {
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
             slot: reservation.take_slot(),
         };
-        let (process, tasks) = ProcessInner::new(id, leader, preparation, about, settings);
-        reservation.publish(&process);
+        let (process, tasks) = ProcessInner::new(id, spawned, preparation, about, settings);
+        reservation.insert(&process);
         // Before the tasks begin, so that the event of the start is sent before that of the end.
         inner.send(Event::Started(id), &process.about);
         if let Some(at) = process.about.ends_at {
@@ -183,8 +184,13 @@ impl<'a> Resolved<'a> {
         Resolved { spec, directory }
     }
 
-    /// Spawns it. If the directory was a guess that turns out to be wrong, spawns it in the next choice.
-    fn spawn(&mut self, inner: &ManagerInner, pipes: &OutputPipes) -> Result<Spawned, Error> {
+    /// Spawns the leader. If the directory was a guess that turns out to be wrong, the leader is spawned in
+    /// the next choice.
+    fn spawn_leader(
+        &mut self,
+        inner: &ManagerInner,
+        pipes: &OutputPipes,
+    ) -> Result<Spawned, Error> {
         match spawn::spawn(&self.spec, pipes) {
             Err(Error::Spawn { .. }) if self.directory.is_wrong_guess() => {
                 self.directory = inner.directories.choose_again(&inner.config);
@@ -193,5 +199,42 @@ impl<'a> Resolved<'a> {
             }
             result => result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The id of a process is known from its event before its start has returned, so the process can end
+    /// and be forgotten while its key is pending. The key can then be started again.
+    #[test]
+    fn a_process_is_forgotten_before_its_start_returns() {
+        let inner = ManagerInner::open(Config::new()).expect("a manager");
+        let scope = Scope::new(inner, None);
+        let request = Request::new("true").key("key");
+        let key = OwnedKey {
+            owner: None,
+            key: b"key".to_vec(),
+        };
+        let (keys, id) = (&scope.inner.keys, Id::random());
+        let claim = keys.claim(&key, keys.fingerprint(&request), id, Deadline::NEVER);
+        let Ok(Claim::Acquired(pending)) = claim else {
+            panic!("{claim:?}");
+        };
+        let process = scope
+            .start_process(&request, id, None, Some(&pending))
+            .expect("it starts");
+        Process::new(process, HandleKind::Own)
+            .wait()
+            .expect("it ends");
+        scope.forget(id).expect("it has ended");
+        assert!(matches!(scope.get(id), Err(Error::NotFound { .. })));
+        assert!(!pending.mark_started());
+        assert_eq!(keys.find(&key), None);
+        let again = scope.start(&request).expect("it starts");
+        assert!(!again.is_attached());
+        assert_ne!(again.id(), id);
     }
 }

@@ -1,11 +1,13 @@
-//! One stream of a process: filled by its reader thread and by the drain at the leader's exit, read by
-//! any number of callers.
+//! One stream of a process. The reader thread and the drain at the leader's exit fill it, and any number of
+//! callers read it.
 //!
-//! Owns the kept bytes and the list of watches. Promises: bytes are appended in the order in which they
-//! are read; each read and each snapshot is consistent; every waiting caller is woken by new bytes, by
-//! the leader's end and by the end of the stream; each [`Sink`] gets every byte once and in order. One
-//! lock, a leaf of the lock order: nothing else is locked while it is held. It is held during a
-//! non-blocking `readv`, which copies from the pipe straight into the kept bytes.
+//! An [`Output`] holds the kept bytes and the list of watches. Bytes are appended in the order in which they
+//! are read from the pipe. Each read and each snapshot is consistent. Every waiting caller is woken by new
+//! bytes, by the leader's end and by the end of the stream. Each [`Sink`] gets every byte once and in order;
+//! only the tests have sinks.
+//!
+//! Lock order: an output has one lock, a leaf. It is held during a non-blocking `readv`, which copies from
+//! the pipe straight into the kept bytes.
 
 #[cfg(fuzzing)]
 mod fuzz;
@@ -46,7 +48,7 @@ pub struct ReadOptions {
     /// hold at least [`MAX_CHARACTER_BYTES`].
     pub whole_characters: bool,
     /// Stop waiting when the process has ended and everything that it had written by then was read
-    /// ([`ReadState::ProcessEnded`]), although a survivor may still write.
+    /// ([`ReadState::ProcessEnded`]), although a [survivor](crate#how-it-works) may still write.
     pub until_process_end: bool,
 }
 
@@ -67,14 +69,14 @@ pub struct Chunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadState {
-    /// There are bytes past the cursor.
+    /// There are bytes at or after the cursor.
     Data,
     /// The timeout passed first.
     TimedOut,
-    /// The process has ended and there are no bytes past the cursor now; a survivor may write more.
-    /// Only with [`ReadOptions::until_process_end`].
+    /// The process has ended and there is nothing to read at or after the cursor now. A
+    /// [survivor](crate#how-it-works) may write more. Only with [`ReadOptions::until_process_end`].
     ProcessEnded,
-    /// The stream has ended, and no byte follows the cursor.
+    /// The stream has ended, and there are no bytes at or after the cursor.
     Eof,
 }
 
@@ -106,7 +108,7 @@ pub struct Truncation {
 pub(crate) struct Output {
     /// Protects the kept bytes and the flags. A leaf: nothing is locked while it is held.
     data: Mutex<OutputData>,
-    /// Signalled, with `data`, when bytes came, the process ended or the stream ended.
+    /// Used with the mutex `data`. Notified when bytes came, the process ended or the stream ended.
     changed: Condvar,
 }
 
@@ -124,7 +126,8 @@ struct OutputData {
     end_notified: Vec<u64>,
 }
 
-/// Notified once when a byte past a cursor is available. Called without a lock.
+/// A subscriber that is notified once: when a byte at or after a cursor is available, or when the process or
+/// the stream has ended. Called without a lock.
 pub(crate) trait Notify: Send + Sync {
     /// Identifies the subscriber. A second watch of the same subscriber replaces the first.
     fn subscriber(&self) -> u64;
@@ -132,7 +135,7 @@ pub(crate) trait Notify: Send + Sync {
 }
 
 impl Output {
-    /// `sinks` get every byte too.
+    /// An empty output. The sinks get every byte too.
     pub(crate) fn new(sizes: Sizes, sinks: Vec<Box<dyn Sink>>) -> Self {
         let store = Store::new(sizes.head, sizes.tail, sizes.lossless);
         Output {
@@ -176,8 +179,8 @@ impl Output {
         due.iter().for_each(|watch| watch.notify());
     }
 
-    /// Notifies `watch` once: when a byte past `cursor` is available or the stream has ended; also when
-    /// the process has ended, unless its subscriber was notified of that before.
+    /// Notifies `watch` once: when a byte at or after `cursor` is available or the stream has ended; also
+    /// when the process has ended, unless its subscriber was notified of that before.
     pub(crate) fn watch(&self, cursor: u64, watch: Arc<dyn Notify>) {
         let mut data = self.data.lock();
         data.watches
@@ -186,12 +189,12 @@ impl Output {
         self.notify(data);
     }
 
-    /// The pipe is empty.
+    /// Called when the pipe is empty. See [`Store::end_burst`].
     pub(crate) fn end_burst(&self) {
         self.data.lock().store.end_burst();
     }
 
-    /// Ends the stream: no process can write any more. False if it had ended before.
+    /// Ends the stream. Bytes written later are not read. False if it had ended before.
     pub(crate) fn close(&self) -> bool {
         let mut data = self.data.lock();
         if data.open {
@@ -219,24 +222,24 @@ impl Output {
         self.notify(self.data.lock());
     }
 
-    /// Whether the next bytes of the stream may be read: the store is not full, or a read has made room.
-    pub(crate) fn resume(&self) -> bool {
-        self.data.lock().store.resume()
+    /// Clears the stall of a full store that has room again. True if the next bytes of the pipe may be read.
+    pub(crate) fn clear_stall(&self) -> bool {
+        self.data.lock().store.clear_stall()
     }
 
     pub(crate) fn total(&self) -> u64 {
         self.data.lock().store.total()
     }
 
-    /// Reads from `cursor`, waiting until `deadline` for the first byte. Calls `resume`, without a
-    /// lock, when the read has made room in a lossless output that was full.
+    /// Reads from `cursor`, waiting until `deadline` for the first byte. Calls `rearm`, without a lock,
+    /// when the read has made room in a lossless output that was full: it must re-arm the pipe.
     pub(crate) fn read(
         &self,
         cursor: u64,
         buffer: &mut [u8],
         options: ReadOptions,
         deadline: Deadline,
-        resume: impl Fn(),
+        rearm: impl Fn(),
     ) -> Chunk {
         let mut data = self.data.lock();
         let mut chunk = Chunk {
@@ -245,8 +248,8 @@ impl Output {
             lost: 0,
             state: ReadState::Data,
         };
-        // Whether to resume a full store before the next wait.
-        let mut may_resume = true;
+        // Whether to re-arm the pipes of a full store before the next wait.
+        let mut may_rearm = true;
         while !data.take(buffer, options, &mut chunk) {
             chunk.state = if !data.open {
                 ReadState::Eof
@@ -255,14 +258,14 @@ impl Output {
             } else if deadline.passed() {
                 ReadState::TimedOut
             } else {
-                // A caller that waits at a cursor does not need the bytes before it, and may be the
-                // only reader.
-                if data.store.mark_read(chunk.cursor) && may_resume {
-                    may_resume = false;
-                    MutexGuard::unlocked(&mut data, &resume);
+                // A caller that waits at a cursor does not need the bytes before it, and may be the only
+                // caller that reads.
+                if data.store.mark_read(chunk.cursor) && may_rearm {
+                    may_rearm = false;
+                    MutexGuard::unlocked(&mut data, &rearm);
                     continue;
                 }
-                may_resume = true;
+                may_rearm = true;
                 match deadline.instant() {
                     Some(at) => drop(self.changed.wait_until(&mut data, at)),
                     None => self.changed.wait(&mut data),
@@ -271,10 +274,10 @@ impl Output {
             };
             break;
         }
-        let resumed = data.store.mark_read(chunk.cursor);
+        let has_room = data.store.mark_read(chunk.cursor);
         drop(data);
-        if resumed {
-            resume();
+        if has_room {
+            rearm();
         }
         chunk
     }
@@ -316,7 +319,7 @@ impl OutputData {
         due.into_iter().map(|(_, watch)| watch).collect()
     }
 
-    /// Copies the bytes past the chunk's cursor. False if there are none yet.
+    /// Copies the bytes from the chunk's cursor on. False if there are none yet.
     fn take(&self, buffer: &mut [u8], options: ReadOptions, chunk: &mut Chunk) -> bool {
         loop {
             let found = self.store.find(chunk.cursor);

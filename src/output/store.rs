@@ -1,9 +1,9 @@
 //! The bytes of one stream that are kept: the first `head`, the last `tail`, and a count of all.
 //!
-//! Owns the memory, which grows with the bytes of the stream: a silent stream holds none. Bytes are
-//! written by a reader straight into the free memory ([`Store::fill`]). Positions are absolute, from
-//! the stream's first byte; those below `head` are in the head, the others in the ring, in which
-//! position `p` lies at `(p - ring_base) % ring.len()`. Knows no lock and no descriptor.
+//! A [`Store`] owns its memory, which grows with the bytes of the stream: the store of a silent stream has
+//! none. Bytes are read from the pipe straight into the free memory ([`Store::fill`]). Positions are
+//! absolute, from the stream's first byte. Those below `head` are in the head, the others in the ring, in
+//! which position `p` lies at `(p - ring_base) % ring.len()`. This module uses no lock and no descriptor.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -11,7 +11,8 @@ use std::io::{self, IoSliceMut};
 /// The size of the first allocation for a stream.
 const FIRST_ALLOCATION: usize = 1024;
 
-/// Gets every byte of a stream, once and in order, after it was stored.
+/// Gets every byte of a stream, once and in order, after it was stored. No type outside of the tests
+/// implements it.
 pub(crate) trait Sink: Send + fmt::Debug {
     /// The next bytes, at least one. Called with the output's lock held: it neither blocks nor locks.
     fn push(&mut self, bytes: &[u8]);
@@ -36,14 +37,14 @@ pub(crate) struct Store {
     needed_from: Option<u64>,
     /// The last fill replaced the whole ring, so the next one grows it to [`BURST_RING`].
     burst: bool,
-    /// A fill found no room, and [`mark_read`](Store::mark_read) has not reported room since.
+    /// A fill found no room, and [`clear_stall`](Store::clear_stall) has not found room since.
     stalled: bool,
     sinks: Vec<Box<dyn Sink>>,
 }
 
-/// The minimum of the maximum size of a lossless ring. The writer waits when the ring is full, and the
-/// follower resumes it when the ring is half empty. Each round costs two wake-ups; with 16 KiB these
-/// took most of the time of a fast command.
+/// The minimum of the maximum size of a lossless ring. The reader thread stops when the ring is full, and a
+/// caller of `read` re-arms the pipe when half of the ring is free. Each round costs two wake-ups. With
+/// 16 KiB these took most of the time of a fast command.
 const LOSSLESS_RING: usize = 256 << 10;
 
 /// The size of the ring during a burst: as many bytes as a pipe holds, so that one system call empties
@@ -61,7 +62,7 @@ const COPY_BYTES: usize = 1024;
 pub(crate) enum Filled {
     /// The number of bytes that were read; 0 is the end of the stream.
     Bytes(usize),
-    /// A lossless store has no room until its followers have read more.
+    /// A lossless store has no room until a caller of `read` has read more.
     Full,
 }
 
@@ -206,7 +207,8 @@ impl Store {
         self.burst = false;
     }
 
-    /// For a store past its head that has no tail or no memory for one: bytes are counted and not kept.
+    /// Counts bytes and does not keep them, for a store whose head is full and that has no tail, or no memory
+    /// for one.
     fn count_only(
         &mut self,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
@@ -242,8 +244,9 @@ impl Store {
         done
     }
 
-    /// Records that a caller has read up to `cursor`. True if the reader thread, which has found the
-    /// store full, is to be [resumed](Store::resume).
+    /// Records that a caller has read up to `cursor`. In a lossless store, bytes before the highest cursor
+    /// of any caller may be dropped. True if a fill found the store full and there is room now: then the
+    /// pipe must be re-armed.
     pub(crate) fn mark_read(&mut self, cursor: u64) -> bool {
         if let Some(needed) = &mut self.needed_from {
             *needed = cursor.min(self.total).max(*needed);
@@ -251,14 +254,14 @@ impl Store {
         self.stalled && self.has_room()
     }
 
-    /// Lets a full store take more if there is room. True if it takes more.
-    pub(crate) fn resume(&mut self) -> bool {
+    /// Clears the stall of a full store if there is room. True if the store is not stalled.
+    pub(crate) fn clear_stall(&mut self) -> bool {
         self.stalled = self.stalled && !self.has_room();
         !self.stalled
     }
 
-    /// Whether half of the ring is free. With less, the writer and its follower would take turns for
-    /// every few bytes.
+    /// Whether half of the ring is free. With less, the reader thread and a caller that reads would take
+    /// turns for every few bytes.
     fn has_room(&self) -> bool {
         self.ring_free() >= self.ring.len() / 2
     }

@@ -1,8 +1,8 @@
 //! Snapshots: the kept bytes of a stream as text. Valid UTF-8, lines of bounded length, exact counts.
 //!
-//! Pure functions. "Shown" is the form in the text, where an invalid byte sequence takes the three bytes
-//! of U+FFFD. "Raw" is the form in the output. Limits of lines count shown bytes; omissions count raw
-//! bytes.
+//! The functions here are pure. "Shown" is the form in the text, where an invalid byte sequence takes the
+//! three bytes of U+FFFD. "Raw" is the form in the output. Limits of lines count shown bytes; omissions
+//! count raw bytes.
 
 use memchr::{memchr, memchr2, memrchr};
 

@@ -61,7 +61,7 @@ pub(crate) fn terminate(
         // The pidfds of ended leaders were kept for these members.
         processes
             .iter()
-            .for_each(|process| process.release_if_done());
+            .for_each(|process| process.close_pidfd_if_done());
     }
     TerminationOutcome {
         beyond_group: termination.outside_groups.len(),
@@ -199,13 +199,13 @@ impl Termination<'_> {
     fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
         let mut groups = HashSet::new();
         for process in self.processes {
-            if process.ask_to_end(by, signal) {
+            if process.signal_for_end(by, signal) {
                 groups.insert(process.pid);
                 if signal != KILL {
                     // A stopped process does not handle the signal before CONT.
-                    process.ask_to_end(by, CONT);
+                    process.signal_for_end(by, CONT);
                 }
-            } else if process.group.kill_survivors(signal) {
+            } else if process.group.signal_remaining_members(signal) {
                 groups.insert(process.pid);
             }
         }

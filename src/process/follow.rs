@@ -8,10 +8,11 @@ use crate::output::{ReadOptions, ReadState};
 
 /// Reads a stream of a process from its beginning to the end of the process, waiting for more as it comes.
 ///
-/// Made by [`Process::follow`]. It ends when the process has ended and everything that it wrote was
-/// read, although survivors may still write; with [`through_survivors`](Follow::through_survivors) it
-/// continues until no process can write. If bytes were dropped because the follower was too slow for a
-/// stream that is not lossless, reading continues after them, and [`lost`](Follow::lost) counts them.
+/// [`Process::follow`] makes it. It ends when the process has ended and everything that it wrote was read,
+/// although [survivors](crate#how-it-works) may still write; with
+/// [`through_survivors`](Follow::through_survivors) it continues until no process can write. If bytes were
+/// dropped because they were read too late from a stream that is not lossless, reading continues after them,
+/// and [`lost`](Follow::lost) counts them.
 #[derive(Debug)]
 pub struct Follow {
     process: Process,

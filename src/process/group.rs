@@ -23,27 +23,28 @@ use crate::time::Deadline;
 #[derive(Debug)]
 pub(crate) struct Group {
     number: Pid,
-    /// `None` once it is closed, because no member is left. A leaf, held for one signal.
-    descriptor: Mutex<Option<Arc<PidFd>>>,
+    /// `None` if there is none, and after it was closed because no member is left. A leaf, held for one
+    /// signal.
+    leader_pidfd: Mutex<Option<Arc<PidFd>>>,
 }
 
 impl Group {
     /// The group of a leader that was just spawned and is not reaped.
-    pub(super) fn new(leader: Spawned) -> Self {
+    pub(super) fn new(spawned: Spawned) -> Self {
         Group {
-            number: leader.pid,
-            descriptor: Mutex::new(leader.pidfd.map(Arc::new)),
+            number: spawned.pid,
+            leader_pidfd: Mutex::new(spawned.pidfd.map(Arc::new)),
         }
     }
 
     /// The pidfd of the leader, if there is one.
-    pub(super) fn leader(&self) -> Option<Arc<PidFd>> {
-        self.descriptor.lock().clone()
+    pub(super) fn leader_pidfd(&self) -> Option<Arc<PidFd>> {
+        self.leader_pidfd.lock().clone()
     }
 
     /// Signals the group. The caller knows that the leader is not reaped.
-    pub(super) fn kill_unreaped(&self, signal: i32) -> io::Result<()> {
-        match self.kill_by_pidfd(signal) {
+    pub(super) fn signal_unreaped_group(&self, signal: i32) -> io::Result<()> {
+        match self.signal_through_pidfd(signal) {
             Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
                 // No member may be signalled, or a filter refuses the system call.
                 signal_group(self.number, signal)
@@ -54,42 +55,47 @@ impl Group {
     }
 
     /// Signals the members that are left, through the pidfd. `None` if that is not possible.
-    pub(super) fn kill_by_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
-        let descriptor = self.descriptor.lock();
-        descriptor.as_ref()?.signal_group(signal)
+    pub(super) fn signal_through_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
+        let pidfd = self.leader_pidfd.lock();
+        pidfd.as_ref()?.signal_group(signal)
     }
 
     /// Signals the members that the leader left behind. False if there are none, or they are not
     /// certain to be ours.
-    pub(super) fn kill_survivors(&self, signal: i32) -> bool {
-        let sent = self.kill_by_pidfd(signal).is_some_and(|sent| sent.is_ok());
+    pub(super) fn signal_remaining_members(&self, signal: i32) -> bool {
+        let sent = self
+            .signal_through_pidfd(signal)
+            .is_some_and(|sent| sent.is_ok());
         if sent && signal != KILL {
             // A stopped process does not handle the signal before CONT.
-            self.kill_by_pidfd(CONT);
+            self.signal_through_pidfd(CONT);
         }
         sent
     }
 
     /// Whether there are members, and they are certain to be ours. Unreaped zombies count.
     pub(super) fn has_members(&self) -> bool {
-        self.kill_by_pidfd(0).is_some_and(|sent| sent.is_ok())
+        self.signal_through_pidfd(0)
+            .is_some_and(|sent| sent.is_ok())
     }
 
-    /// Closes the descriptor and returns true, unless there are members.
-    pub(super) fn release_if_empty(&self) -> bool {
+    /// Closes the pidfd if there are no members. True if it is closed.
+    pub(super) fn close_pidfd_if_empty(&self) -> bool {
         let is_empty = !self.has_members();
         if is_empty {
-            self.descriptor.lock().take();
+            self.leader_pidfd.lock().take();
         }
         is_empty
     }
 
-    /// Closes the descriptor, unless there are members that run on without the output: a process that
-    /// has wiped its environment is reached through nothing else. Many programs close their output
-    /// right before they exit, so members get [`GROUP_EXIT_GRACE`] to do so.
-    pub(super) fn release(&self) {
+    /// Waits up to [`GROUP_EXIT_GRACE`] until there are no members, and closes the pidfd if there are none.
+    ///
+    /// Many programs close their output right before they exit, so members get some time to exit. If
+    /// members run on without the output, the pidfd stays open: a member that has overwritten its
+    /// environment is reached through nothing else.
+    pub(super) fn wait_and_close_pidfd(&self) {
         if !self.has_lasting_members() {
-            self.descriptor.lock().take();
+            self.leader_pidfd.lock().take();
         }
     }
 
@@ -100,8 +106,8 @@ impl Group {
                 return !sweep::wait_for_end(&result.found, deadline);
             }
         }
-        // A scan is not possible. A stop whose scan fails still promises that the group was ended, and
-        // the descriptor alone reaches it.
+        // A scan is not possible. A stop whose scan fails still ends the group, for which it needs the
+        // pidfd.
         while self.has_members() {
             if deadline.passed() {
                 return true;

@@ -77,9 +77,11 @@ impl Process {
     /// Reads the bytes of a stream from `cursor` on, waiting up to `timeout` (`None`: without a limit)
     /// for the first one.
     ///
-    /// Reading consumes nothing: any number of callers can read, each with its own cursor. If the bytes
-    /// at the cursor were dropped, reading continues at the first kept byte after them, and the chunk
-    /// says how many were lost. With an empty buffer, the call reports whether there is a byte to read.
+    /// Any number of callers can read, each with its own cursor. Callers do not affect each other, except
+    /// in a [lossless](crate::Request::lossless) stream: bytes before the highest cursor of any caller may
+    /// be dropped. If the bytes at the cursor were dropped, reading continues at the first kept byte after
+    /// them, and the chunk says how many were lost. With an empty buffer, the call reports whether there is
+    /// a byte to read.
     ///
     /// Fails with [`Error::Invalid`] for [`Stream::Stderr`] when the streams are not separate, and for
     /// a buffer that is too small for [`ReadOptions::whole_characters`].
@@ -100,8 +102,8 @@ impl Process {
             );
             return Err(Error::invalid("buffer", reason));
         }
-        let resume = || self.0.resume_reading();
-        Ok(output.read(cursor, buffer, options, timeout.into(), resume))
+        let rearm = || self.0.rearm_pipes();
+        Ok(output.read(cursor, buffer, options, timeout.into(), rearm))
     }
 
     /// A stream as a [`Read`](std::io::Read), from its beginning to the end of the process.

@@ -1,12 +1,12 @@
-//! One process: joins its reader, its reaper and its outputs.
+//! One process: its exit state, its outputs, and the tasks of its two threads.
 //!
-//! Owns the exit state of the leader, the outputs, and the tasks of its two threads ([`tasks`]).
-//! Promises: the end is published after everything that the leader wrote is in the outputs; every
-//! caller that waits is woken by the end; no unrelated process is signalled. It reports to its manager
-//! through an [`Observer`], and knows nothing else of it.
+//! [`ProcessInner`] holds the exit state and the outputs. The two tasks ([`tasks`]) hold it. The end is
+//! [published](publish) after everything that the leader wrote is in the outputs. Every caller that waits is
+//! woken by the end. No unrelated process is signalled. A process reports to its manager through an
+//! [`Observer`], and uses nothing else of it.
 //!
-//! Lock order: the exit state's lock first. While it is held, the locks of the group's descriptor, of
-//! an output or of the slot are taken, one at a time. All three are leaves.
+//! Lock order: the lock of the exit state is taken first. While it is held, the locks of the leader's pidfd,
+//! of an output and of the slot are taken, one at a time. These three are leaves.
 
 mod ending;
 mod follow;
@@ -86,15 +86,15 @@ pub(crate) struct ProcessInner {
     pub(crate) id: Id,
     pub(crate) pid: Pid,
     pub(crate) about: Arc<About>,
-    host: u32,
+    host_pid: u32,
     exit: ExitState,
     group: Group,
     outputs: Vec<Arc<Output>>,
-    /// The sources of the outputs. The reader owns them, and drops each when its output is closed.
+    /// The sources of the outputs. The reader's task owns them, and drops each before its output is closed.
     sources: Vec<Weak<Source>>,
-    /// The poller of the reader thread. It may be dropped before this record.
-    reader: Weak<Poller>,
-    /// The reader drains the pipes and reads no more.
+    /// The poller of the reader thread. It may be dropped before this process is.
+    reader_poller: Weak<Poller>,
+    /// The reader must drain the pipes, and read no more after that.
     detached: AtomicBool,
     max_line_bytes: usize,
     stop_grace: Duration,
@@ -153,7 +153,7 @@ impl ProcessInner {
     /// Fails in a forked copy of the host, before any lock is taken: a copied lock may be held for
     /// ever.
     pub(crate) fn check_host(&self) -> Result<(), Error> {
-        if self.host == std::process::id() {
+        if self.host_pid == std::process::id() {
             Ok(())
         } else {
             Err(Error::Forked)
@@ -182,7 +182,7 @@ impl ProcessInner {
         // The scan was incomplete and has found no process, so the group is signalled as a whole.
         let signals_group = || {
             self.group
-                .kill_by_pidfd(number)
+                .signal_through_pidfd(number)
                 .is_some_and(|sent| sent.is_ok())
         };
         match scan_error {
@@ -196,15 +196,16 @@ impl ProcessInner {
         }
     }
 
-    /// Sends the group a signal that asks it to end, and records the reason. False if the leader has
-    /// ended before.
-    pub(crate) fn ask_to_end(&self, by: EndedBy, signal: i32) -> bool {
+    /// Sends `signal` to the group. Records `by` as the reason if the leader is alive. True if the signal was
+    /// sent.
+    pub(crate) fn signal_for_end(&self, by: EndedBy, signal: i32) -> bool {
         self.signal_unreaped(signal, |requests| requests.end(by))
             .is_some_and(|sent| sent.is_ok())
     }
 
     /// Signals the group while the leader is not reaped, so that the group is certain to be ours. `ask`
-    /// records the request, unless the leader has exited and waits to be reaped.
+    /// records the request, unless the leader has exited. `None` if no signal was sent, because the end is
+    /// recorded, or because the leader was reaped elsewhere and its group cannot be signalled.
     ///
     /// The leader is reaped under the exit state's lock, which is held here, so it is at least a zombie
     /// until the signal is sent. If another part of the host has reaped it (`waitpid(-1)`), only the
@@ -216,12 +217,12 @@ impl ProcessInner {
     ) -> Option<std::io::Result<()>> {
         self.exit
             .with_unreaped(|requests| {
-                match presence(publish::child(&self.group.leader(), self.pid)) {
-                    Presence::Gone => self.group.kill_by_pidfd(number),
-                    Presence::Zombie => Some(self.group.kill_unreaped(number)),
+                match presence(publish::child(&self.group.leader_pidfd(), self.pid)) {
+                    Presence::Gone => self.group.signal_through_pidfd(number),
+                    Presence::Zombie => Some(self.group.signal_unreaped_group(number)),
                     Presence::Alive => {
                         ask(requests);
-                        Some(self.group.kill_unreaped(number))
+                        Some(self.group.signal_unreaped_group(number))
                     }
                 }
             })
@@ -240,7 +241,7 @@ impl ProcessInner {
         }
         let process = Arc::clone(self);
         let (done, over) = crossbeam_channel::bounded::<()>(0);
-        self.threads.spawn(move || {
+        self.threads.spawn_thread(move || {
             terminate(std::slice::from_ref(&process), None, by, process.stop_grace);
             // Dropped at the end of the stop, also after a panic.
             drop(done);
@@ -259,7 +260,7 @@ impl ProcessInner {
             terminate(std::slice::from_ref(&process), None, by, grace);
             process.observer.stopped(process.id, &process.about);
         };
-        self.threads.spawn(stop).map(drop)
+        self.threads.spawn_thread(stop).map(drop)
     }
 
     /// Called by the timer thread when the time limit is reached. It does not wait for the grace
@@ -274,7 +275,7 @@ impl ProcessInner {
             .is_err()
         {
             // Out of threads to wait for a grace period: KILL at once.
-            self.ask_to_end(EndedBy::Limit, KILL);
+            self.signal_for_end(EndedBy::Limit, KILL);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The end of a process, and the callers that wait for it.
 //!
-//! The end is published by the thread that is first to see the exit of the leader: the reaper, or a
-//! caller in `wait`. What it does is idempotent, so that the other one may do it too. Promises: when a
-//! caller sees the end, everything that the leader wrote is in the outputs, an output that has ended is
-//! closed, and the slot is free if all have.
+//! To publish the end is to record it in the exit state and to notify the callers that wait. The thread that
+//! is first to see the exit of the leader does this: the reaper, or a caller in `wait`. Publishing is
+//! idempotent, so the other thread may do it too. When a caller sees the end, everything that the leader
+//! wrote is in the outputs, an output whose pipe no process holds is closed, and the slot is free if all
+//! outputs are closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +20,9 @@ use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::time::Deadline;
 
-/// How long the end of a process may wait for a child of another start that holds its pipe. Such a child
-/// closes the pipe before its exec.
-const OVERLAP: Duration = Duration::from_millis(1);
+/// How long the thread that publishes an end waits for the hang-up of a pipe, which a child of another start
+/// may hold until its exec.
+const HANGUP_TIMEOUT: Duration = Duration::from_millis(1);
 
 impl ProcessInner {
     /// Waits for the end; `None` when the deadline comes first.
@@ -29,15 +30,15 @@ impl ProcessInner {
     /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
     /// Waiting for the reaper to publish it would cost a second wake-up.
     pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
-        let leader = self.group.leader();
-        if let Some(leader) = leader.as_ref().and_then(|leader| leader.pollable()) {
+        let pidfd = self.group.leader_pidfd();
+        if let Some(pidfd) = pidfd.as_ref().and_then(|pidfd| pidfd.pollable()) {
             while self.exit.now().is_none() && !deadline.passed() {
-                let mut set = [PollFd::readable(leader)];
+                let mut set = [PollFd::readable(pidfd)];
                 if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
                     break;
                 }
                 // A traced leader cannot be reaped yet. The reaper waits until it can.
-                if set[0].has_input() && !self.publish_exit() {
+                if set[0].has_input() && !self.record_end() {
                     break;
                 }
             }
@@ -46,42 +47,42 @@ impl ProcessInner {
     }
 
     /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.
-    /// Idempotent. True if the end is published, now or before; false if the leader cannot be reaped
-    /// yet.
-    pub(super) fn publish_exit(&self) -> bool {
+    /// Idempotent. True if the end is recorded, now or before; false if the leader cannot be reaped yet.
+    pub(super) fn record_end(&self) -> bool {
         if self.exit.now().is_some() {
             return true;
         }
         self.drain();
-        let leader = self.group.leader();
-        let leader = child(&leader, self.pid);
-        let is_ended = reaper::reap(leader, &self.exit, || self.before_exit());
+        let pidfd = self.group.leader_pidfd();
+        let leader = child(&pidfd, self.pid);
+        let is_ended = reaper::reap(leader, &self.exit, || self.before_record());
         if is_ended {
-            self.after_exit();
+            self.after_record();
         }
         is_ended
     }
 
     /// Publishes that the status of the leader is lost.
-    pub(super) fn publish_lost(&self) {
+    pub(super) fn record_lost(&self) {
         self.drain();
         self.exit.end(|| {
-            self.before_exit();
+            self.before_record();
             Some(reaper::lost())
         });
-        self.after_exit();
+        self.after_record();
     }
 
     /// Frees the slot and marks the outputs, right before the end is recorded and under the same lock. So
     /// a caller that finds the record finds both done.
-    fn before_exit(&self) {
+    fn before_record(&self) {
         self.free_slot();
         let outputs = self.outputs.iter();
         outputs.for_each(|output| output.set_process_ended());
     }
 
-    /// What follows the record of the end. Idempotent: called by each thread that has seen the exit.
-    pub(super) fn after_exit(&self) {
+    /// Frees the slot and notifies the callers that wait, after the end is recorded. Idempotent: each thread
+    /// that has seen the exit calls it.
+    pub(super) fn after_record(&self) {
         // An output may have been closed since the check before the record.
         self.free_slot();
         let outputs = self.outputs.iter();
@@ -93,7 +94,7 @@ impl ProcessInner {
         for (source, output) in self.sources.iter().zip(&self.outputs) {
             // The reader drops a source that has ended before it closes the output.
             let source = source.upgrade();
-            if source.is_none_or(|source| has_ended(&source)) {
+            if source.is_none_or(|source| drain_to_end(&source)) {
                 self.close_output(output);
             }
         }
@@ -120,22 +121,23 @@ impl ProcessInner {
     }
 }
 
-/// Drains the pipe of a leader that has exited. True if no process holds the pipe any more.
+/// Drains the pipe of a leader that has exited. True if no process holds the write end any more.
 ///
-/// A child of another start may hold a copy of it until that child has closed or executed. It is waited
-/// for, so that the output is closed and the slot free when the end is published. Only a pipe that a
-/// survivor holds makes this last for [`OVERLAP`], and only while the clone of another start is under way.
-fn has_ended(source: &Source) -> bool {
+/// A child of another start may hold a copy of the write end until it closes the copy or executes its
+/// program. So while the clone of another start is under way, this function waits up to [`HANGUP_TIMEOUT`]
+/// for the hang-up: then the output is closed and the slot is free when the end is published. It waits for
+/// the whole time if a survivor holds the pipe.
+fn drain_to_end(source: &Source) -> bool {
     let mut outcome = source.drain();
     if outcome != ReadOutcome::Ended && sys::spawn::is_under_way() {
-        source.wait_for_hangup(OVERLAP);
+        source.wait_for_hangup(HANGUP_TIMEOUT);
         outcome = source.drain();
     }
     outcome == ReadOutcome::Ended
 }
 
-/// The leader by its pidfd, or else by its pid.
-pub(super) fn child(leader: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
-    let descriptor = leader.as_ref().and_then(|leader| leader.pollable());
-    descriptor.map_or(Child::Number(pid), Child::Descriptor)
+/// The leader, by its pidfd if that can be polled, else by its pid.
+pub(super) fn child(pidfd: &Option<Arc<PidFd>>, pid: Pid) -> Child<'_> {
+    let pidfd = pidfd.as_ref().and_then(|pidfd| pidfd.pollable());
+    pidfd.map_or(Child::Number(pid), Child::Descriptor)
 }

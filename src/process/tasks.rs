@@ -27,12 +27,12 @@ use crate::sys::pidfd::PidFd;
 use crate::sys::poller::{Interest, Poller, Wakeup};
 use crate::sys::signal::KILL;
 use crate::sys::spawn::Spawned;
-use crate::threads::{Progress, ThreadPair, Threads};
+use crate::threads::{AcquiredPair, Progress, Threads};
 
-/// The threads and outputs of a process, acquired before its leader is spawned. After the spawn,
-/// nothing can fail.
+/// The threads and outputs of a process, acquired before its leader is spawned. After the spawn, no error
+/// fails the start: if the pidfd cannot be registered, the reaper blocks in `waitid`.
 pub(crate) struct Preparation {
-    pair: ThreadPair,
+    pair: AcquiredPair,
     outputs: Vec<Arc<Output>>,
     sources: Vec<Arc<Source>>,
 }
@@ -44,11 +44,11 @@ impl Preparation {
         pipes: Vec<OwnedFd>,
         sizes: Sizes,
     ) -> Result<Self, Error> {
-        let pair = ThreadPair::acquire(threads)?;
+        let pair = AcquiredPair::acquire(threads)?;
         let (mut outputs, mut sources) = (Vec::new(), Vec::new());
         for pipe in pipes {
             let output = Arc::new(Output::new(sizes, Vec::new()));
-            let source = Source::new(pipe, Arc::clone(&output), Arc::clone(pair.reader()));
+            let source = Source::new(pipe, Arc::clone(&output), Arc::clone(pair.reader_poller()));
             sources.push(Arc::new(source.map_err(no_pipe)?));
             outputs.push(output);
         }
@@ -62,16 +62,16 @@ impl Preparation {
 
 /// The tasks of the two threads of a process, before they are started.
 pub(crate) struct ProcessTasks {
-    pair: ThreadPair,
+    pair: AcquiredPair,
     read_task: ReadTask,
     reap_task: ReapTask,
 }
 
 impl ProcessInner {
-    /// The process of a leader that was just spawned. [`ProcessTasks::start`] starts its tasks.
+    /// Makes the process of a leader that was just spawned. [`ProcessTasks::start`] starts its tasks.
     pub(crate) fn new(
         id: Id,
-        leader: Spawned,
+        spawned: Spawned,
         preparation: Preparation,
         about: About,
         settings: Settings,
@@ -83,13 +83,13 @@ impl ProcessInner {
         } = preparation;
         let process = Arc::new(ProcessInner {
             id,
-            pid: leader.pid,
-            host: std::process::id(),
+            pid: spawned.pid,
+            host_pid: std::process::id(),
             exit: ExitState::new(),
-            group: Group::new(leader),
+            group: Group::new(spawned),
             outputs,
             sources: sources.iter().map(Arc::downgrade).collect(),
-            reader: Arc::downgrade(pair.reader()),
+            reader_poller: Arc::downgrade(pair.reader_poller()),
             detached: AtomicBool::new(false),
             max_line_bytes: settings.max_line_bytes,
             stop_grace: settings.stop_grace,
@@ -106,8 +106,8 @@ impl ProcessInner {
             },
             reap_task: ReapTask {
                 process: Arc::clone(&process),
-                leader: process.group.leader(),
-                reaper: Arc::clone(pair.reaper()),
+                leader_pidfd: process.group.leader_pidfd(),
+                reaper_poller: Arc::clone(pair.reaper_poller()),
                 is_registered: false,
             },
             pair,
@@ -115,8 +115,8 @@ impl ProcessInner {
         (process, tasks)
     }
 
-    /// Resumes the reader, which has found a lossless output full.
-    pub(super) fn resume_reading(&self) {
+    /// Re-arms the pipes for the reader, which has found a lossless output full. See [`Source::arm`].
+    pub(super) fn rearm_pipes(&self) {
         for source in self.sources.iter().filter_map(|source| source.upgrade()) {
             source.arm();
         }
@@ -125,8 +125,8 @@ impl ProcessInner {
     /// Makes the reader drain the pipes and close the outputs, even if other processes hold the pipes.
     pub(crate) fn detach_output(&self) {
         self.detached.store(true, Ordering::Release);
-        if let Some(reader) = self.reader.upgrade() {
-            reader.wake();
+        if let Some(poller) = self.reader_poller.upgrade() {
+            poller.wake();
         }
     }
 
@@ -140,29 +140,32 @@ impl ProcessInner {
         self.observer.warn(&text);
     }
 
-    /// One of the two tasks is done.
+    /// Called when one of the two tasks is done.
     fn task_done(self: &Arc<Self>) {
         if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.observer.done(self.id, &self.about);
-            self.release_group();
+            self.close_group_pidfd();
         }
     }
 
-    /// Closes the pidfd of a process that is done, unless its group has members.
-    pub(super) fn release_if_done(&self) {
+    /// Closes the leader's pidfd if the process is done and its group has no members.
+    pub(super) fn close_pidfd_if_done(&self) {
         if self.tasks.load(Ordering::Acquire) == 0 {
-            self.group.release_if_empty();
+            self.group.close_pidfd_if_empty();
         }
     }
 
-    fn release_group(self: &Arc<Self>) {
-        if self.group.release_if_empty() {
+    /// Closes the leader's pidfd, now or on another thread, unless members of the group run on.
+    fn close_group_pidfd(self: &Arc<Self>) {
+        if self.group.close_pidfd_if_empty() {
             return;
         }
         // This takes up to a second, and this thread may be needed for another process. If no other
         // thread can be made, the pidfd stays open.
         let process = Arc::clone(self);
-        let _ = self.threads.spawn(move || process.group.release());
+        let _ = self
+            .threads
+            .spawn_thread(move || process.group.wait_and_close_pidfd());
     }
 }
 
@@ -176,19 +179,20 @@ impl ProcessTasks {
             mut read_task,
             mut reap_task,
         } = self;
-        let leader = reap_task.leader.clone();
-        let reaper = Arc::clone(&reap_task.reaper);
+        let leader_pidfd = reap_task.leader_pidfd.clone();
+        let reaper_poller = Arc::clone(&reap_task.reaper_poller);
         let sources: Vec<_> = read_task
             .sources
             .iter()
             .map(|(_, source)| source)
             .cloned()
             .collect();
-        // Before the task is there: the event of a leader that has exited stays until the task takes it.
-        let is_registered = leader
+        // Registered before the task is stored. If the leader has exited, its pidfd stays readable until
+        // the task runs.
+        let is_registered = leader_pidfd
             .as_ref()
-            .and_then(|leader| leader.pollable())
-            .is_some_and(|leader| reaper.add(leader, Interest::Readable).is_ok());
+            .and_then(|pidfd| pidfd.pollable())
+            .is_some_and(|pidfd| reaper_poller.add(pidfd, Interest::Readable).is_ok());
         reap_task.is_registered = is_registered;
         pair.start(
             Box::new(move |_| read_task.run()),
@@ -196,12 +200,12 @@ impl ProcessTasks {
         );
         sources.iter().for_each(|source| source.arm());
         if !is_registered {
-            reaper.wake();
+            reaper_poller.wake();
         }
     }
 }
 
-/// The task of the reader.
+/// The task of the reader thread.
 struct ReadTask {
     process: Arc<ProcessInner>,
     /// The sources that have not ended, with the indices of their outputs.
@@ -262,11 +266,11 @@ impl Drop for ReadTask {
     }
 }
 
-/// The task of the reaper.
+/// The task of the reaper thread.
 struct ReapTask {
     process: Arc<ProcessInner>,
-    leader: Option<Arc<PidFd>>,
-    reaper: Arc<Poller>,
+    leader_pidfd: Option<Arc<PidFd>>,
+    reaper_poller: Arc<Poller>,
     /// Whether the reaper polls the pidfd.
     is_registered: bool,
 }
@@ -278,17 +282,17 @@ impl ReapTask {
         if self.is_registered && wakeup != Wakeup::Ready {
             return Progress::Waiting;
         }
-        if self.is_registered && process.publish_exit() {
+        if self.is_registered && process.record_end() {
             return Progress::Done;
         }
         // There is no pidfd to poll, or the tracer of the leader gets its exit first. An error means that
         // the status is lost. Then the pid may be reused, and is not used again.
-        while wait_exit(child(&self.leader, process.pid)).is_ok() {
-            if process.publish_exit() {
+        while wait_exit(child(&self.leader_pidfd, process.pid)).is_ok() {
+            if process.record_end() {
                 return Progress::Done;
             }
         }
-        process.publish_lost();
+        process.record_lost();
         Progress::Done
     }
 }
@@ -297,16 +301,17 @@ impl Drop for ReapTask {
     /// Publishes an end when the task ends, also after a panic, so that no caller waits for ever.
     fn drop(&mut self) {
         let process = &self.process;
-        if let Some(leader) = self.leader.as_ref().and_then(|leader| leader.pollable()) {
-            self.reaper.remove(leader);
+        let pidfd = self.leader_pidfd.as_ref();
+        if let Some(pidfd) = pidfd.and_then(|pidfd| pidfd.pollable()) {
+            self.reaper_poller.remove(pidfd);
         }
         let has_failed = process.exit.now().is_none();
         if has_failed {
             process.kill();
-            process.publish_lost();
+            process.record_lost();
             process.warn_of_failure("reaper");
         }
-        process.after_exit();
+        process.after_record();
         process.observer.ended(process.id, &process.about);
         process.task_done();
     }

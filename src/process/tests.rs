@@ -73,14 +73,14 @@ fn prepare(
         environment: base.block(&config, &[], None, id),
         method: StartMethod::Automatic,
     };
-    let (pipes, readers) = OutputPipes::new(false).expect("a pipe");
+    let (pipes, read_ends) = OutputPipes::new(false).expect("a pipe");
     let sizes = Sizes {
         head: 100,
         tail: 100,
         lossless: false,
     };
-    let preparation = Preparation::new(threads, readers, sizes).expect("threads");
-    let leader = spawn(&spec, &pipes).expect("a shell");
+    let preparation = Preparation::new(threads, read_ends, sizes).expect("threads");
+    let spawned = spawn(&spec, &pipes).expect("a shell");
     let about = About {
         command: command.into(),
         directory: "/".into(),
@@ -99,7 +99,7 @@ fn prepare(
         observer: Box::new(observer),
         slot: None,
     };
-    ProcessInner::new(id, leader, preparation, about, settings)
+    ProcessInner::new(id, spawned, preparation, about, settings)
 }
 
 /// Detaches the output while the reader reads it.
@@ -125,7 +125,7 @@ fn an_order_that_comes_while_the_reader_reads_is_followed() {
     let deadline = Deadline::after(TIMEOUT);
     let chunk = output.read(5, &mut [0; 8], ReadOptions::default(), deadline, || ());
     assert_eq!(chunk.state, ReadState::Eof);
-    assert!(process.ask_to_end(EndedBy::Close, KILL));
+    assert!(process.signal_for_end(EndedBy::Close, KILL));
     assert!(process.exit.wait(deadline).is_some());
     assert!(threads.close(deadline));
 }

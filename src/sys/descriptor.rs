@@ -59,7 +59,7 @@ impl<'fd> PollFd<'fd> {
         Self::new(fd.as_raw_fd(), libc::POLLIN)
     }
 
-    /// Waits until the other side is gone, whatever there is to read.
+    /// Polls for the hang-up only.
     pub(crate) fn hangup(fd: BorrowedFd<'fd>) -> Self {
         Self::new(fd.as_raw_fd(), 0)
     }
@@ -86,7 +86,7 @@ impl<'fd> PollFd<'fd> {
         self.0.revents & libc::POLLIN != 0
     }
 
-    /// Hang-up or error. (The types exclude POLLNVAL.)
+    /// Hang-up or error. POLLNVAL counts as an error: the host may have closed the descriptor.
     pub(crate) fn hung_up(&self) -> bool {
         self.0.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }

@@ -1,8 +1,7 @@
-//! The operating system, and the only place that names `libc`.
+//! The interface to the operating system. Only this module names `libc`.
 //!
-//! Owns nothing but descriptors that it hands out as [`OwnedFd`](std::os::fd::OwnedFd); promises that
-//! each function here is safe to call with any arguments its types allow; knows no policy. It takes no
-//! locks.
+//! Each function here is safe to call with any arguments that its types allow. No function takes a lock.
+//! Descriptors are returned as types that close them, such as [`OwnedFd`](std::os::fd::OwnedFd).
 
 #![allow(unsafe_code)]
 

@@ -36,7 +36,8 @@ impl Signal {
     }
 }
 
-/// Runs `work` with every signal blocked in this thread, and restores the thread's mask.
+/// Runs `work` with every signal blocked in this thread that `pthread_sigmask` can block, and restores the
+/// thread's mask.
 ///
 /// A thread made in `work` inherits the mask, so no handler of the host ever runs on it.
 pub(crate) fn with_all_blocked<T>(work: impl FnOnce() -> T) -> T {

@@ -1,10 +1,11 @@
 //! The library's threads: pairs of a reader and a reaper thread, and threads for background tasks.
 //!
-//! Owns the threads and the list of idle [pairs](pair). Promises: each thread blocks all signals; a
-//! panic ends its own task only; the threads of an idle pair exit after [`IDLE_TIME`];
-//! [`close`](Threads::close) waits for all threads.
+//! [`Threads`] holds the handles of the threads and the list of idle [pairs](pair). Each thread blocks all
+//! signals that `pthread_sigmask` can block. A panic ends only the task in which it happens. The threads of
+//! an idle pair exit after [`IDLE_TIME`]. [`close`](Threads::close) waits for all threads up to a deadline,
+//! which is one second later when a manager is closed.
 //!
-//! The lock of [`Threads`] is a leaf. No task runs while it is held.
+//! Lock order: the lock of [`Threads`] is a leaf. No task runs while it is held.
 
 mod pair;
 
@@ -22,7 +23,7 @@ use crate::sys::signal::with_all_blocked;
 use crate::time::Deadline;
 
 use pair::Pair;
-pub(crate) use pair::{Progress, ThreadPair};
+pub(crate) use pair::{AcquiredPair, Progress};
 
 /// How long a pair stays idle before its threads exit.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -77,7 +78,10 @@ impl Threads {
     }
 
     /// Runs a task on a new thread, and returns the number of the thread.
-    pub(crate) fn spawn(self: &Arc<Self>, task: impl FnOnce() + Send + 'static) -> io::Result<u64> {
+    pub(crate) fn spawn_thread(
+        self: &Arc<Self>,
+        task: impl FnOnce() + Send + 'static,
+    ) -> io::Result<u64> {
         // Joined and not detached: a detached thread may still be exiting when the program ends.
         let exiting = std::mem::take(&mut self.state.lock().exiting);
         self.join(&exiting);
@@ -171,7 +175,9 @@ mod tests {
     fn closing_waits_for_tasks_until_the_deadline() {
         let threads = Threads::new().expect("descriptors");
         let (go, wait) = bounded::<()>(0);
-        threads.spawn(move || _ = wait.recv()).expect("a thread");
+        threads
+            .spawn_thread(move || _ = wait.recv())
+            .expect("a thread");
         assert!(!threads.close(Deadline::after(Duration::ZERO)));
         drop(go);
         assert!(threads.close(Deadline::NEVER));
@@ -181,7 +187,7 @@ mod tests {
     fn a_panic_of_a_task_is_not_missed_by_closing() {
         let threads = Threads::new().expect("descriptors");
         threads
-            .spawn(|| std::panic::resume_unwind(Box::new(())))
+            .spawn_thread(|| std::panic::resume_unwind(Box::new(())))
             .expect("a thread");
         assert!(threads.close(Deadline::NEVER));
         assert!(threads.state.lock().handles.is_empty());

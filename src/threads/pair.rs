@@ -6,8 +6,7 @@
 //! pair exit after a timeout.
 //!
 //! Whether a pair is idle, in use or retired is decided under the lock of [`Threads`], so that a pair
-//! that is acquired for a start does not exit. Of an idle pair, only the thread that finished last
-//! waits with a deadline.
+//! that is acquired for a start does not exit. At least one thread of an idle pair waits with a deadline.
 
 use std::fmt;
 use std::io;
@@ -36,8 +35,8 @@ pub(crate) enum Progress {
 }
 
 pub(super) struct Pair {
-    reader: PairThread,
-    reaper: PairThread,
+    reader: Worker,
+    reaper: Worker,
     /// The number of the two tasks that are not done.
     tasks: AtomicUsize,
     /// Its threads must exit. Set with the lock of [`Threads`] held, after the pair was removed from
@@ -46,16 +45,16 @@ pub(super) struct Pair {
 }
 
 /// One thread of a pair.
-struct PairThread {
+struct Worker {
     /// The poller that the thread waits in.
     poller: Arc<Poller>,
-    /// The task; `None` while it runs. A leaf, not held while the task runs.
+    /// The task; `None` while it runs, and if the thread has none. A leaf, not held while the task runs.
     task: Mutex<Option<PairTask>>,
 }
 
-impl PairThread {
+impl Worker {
     fn new(waker: &Arc<Waker>) -> io::Result<Self> {
-        Ok(PairThread {
+        Ok(Worker {
             poller: Arc::new(Poller::new(waker)?),
             task: Mutex::new(None),
         })
@@ -63,7 +62,7 @@ impl PairThread {
 }
 
 impl Pair {
-    /// Makes both threads exit. They have no task.
+    /// Makes both threads exit, each of them when it has no task.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
         self.reader.poller.wake();
@@ -71,10 +70,10 @@ impl Pair {
     }
 }
 
-/// A pair that was acquired for a start. Dropped before [`start`](ThreadPair::start), it becomes idle
-/// again, or is removed if it was made for this start: a start that fails leaves no thread and no
-/// descriptor.
-pub(crate) struct ThreadPair {
+/// A pair that was acquired for a start. If it is dropped before [`start`](AcquiredPair::start), the pair
+/// becomes idle again, or is removed if it was made for this start: a start that fails leaves no thread and
+/// no descriptor.
+pub(crate) struct AcquiredPair {
     threads: Arc<Threads>,
     pair: Arc<Pair>,
     /// The numbers of the threads if they were made for this start.
@@ -82,7 +81,7 @@ pub(crate) struct ThreadPair {
     started: bool,
 }
 
-impl ThreadPair {
+impl AcquiredPair {
     /// Takes an idle pair, or makes a new one.
     pub(crate) fn acquire(threads: &Arc<Threads>) -> Result<Self, Error> {
         let (idle, waker) = {
@@ -94,7 +93,7 @@ impl ThreadPair {
             Some((pair, _)) => (pair, Vec::new()),
             None => threads.make_pair(&waker).map_err(no_pair)?,
         };
-        Ok(ThreadPair {
+        Ok(AcquiredPair {
             threads: Arc::clone(threads),
             pair,
             fresh,
@@ -103,12 +102,12 @@ impl ThreadPair {
     }
 
     /// The poller of the reader thread.
-    pub(crate) fn reader(&self) -> &Arc<Poller> {
+    pub(crate) fn reader_poller(&self) -> &Arc<Poller> {
         &self.pair.reader.poller
     }
 
     /// The poller of the reaper thread.
-    pub(crate) fn reaper(&self) -> &Arc<Poller> {
+    pub(crate) fn reaper_poller(&self) -> &Arc<Poller> {
         &self.pair.reaper.poller
     }
 
@@ -133,14 +132,14 @@ fn no_pair(error: io::Error) -> Error {
     }
 }
 
-impl Drop for ThreadPair {
+impl Drop for AcquiredPair {
     fn drop(&mut self) {
         if self.started {
             return;
         }
         if self.fresh.is_empty() {
             self.threads.put_back(&self.pair);
-            // Woken so that it waits with the deadline of the idle pair.
+            // The reaper is woken so that it waits with the deadline of the idle pair.
             self.pair.reaper.poller.wake();
         } else {
             self.pair.retire();
@@ -153,16 +152,16 @@ impl Threads {
     /// Makes a pair, and returns the numbers of its threads.
     fn make_pair(self: &Arc<Self>, waker: &Arc<Waker>) -> io::Result<(Arc<Pair>, Vec<u64>)> {
         let pair = Arc::new(Pair {
-            reader: PairThread::new(waker)?,
-            reaper: PairThread::new(waker)?,
+            reader: Worker::new(waker)?,
+            reaper: Worker::new(waker)?,
             tasks: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
         });
         let mut numbers = Vec::new();
-        let sides: [fn(&Pair) -> &PairThread; 2] = [|pair| &pair.reader, |pair| &pair.reaper];
-        for thread in sides {
+        let sides: [fn(&Pair) -> &Worker; 2] = [|pair| &pair.reader, |pair| &pair.reaper];
+        for side in sides {
             let (threads, own) = (Arc::clone(self), Arc::clone(&pair));
-            match self.spawn(move || threads.serve(&own, thread(&own))) {
+            match self.spawn_thread(move || threads.serve(&own, side(&own))) {
                 Ok(number) => numbers.push(number),
                 Err(error) => {
                     // Without the second thread, the first one exits.
@@ -176,18 +175,18 @@ impl Threads {
     }
 
     /// The main loop of one thread of a pair.
-    fn serve(&self, pair: &Arc<Pair>, thread: &PairThread) {
+    fn serve(&self, pair: &Arc<Pair>, worker: &Worker) {
         let mut deadline = Deadline::NEVER;
         // The wait fails if the host has closed the epoll descriptor. Then the task is dropped, as
         // after a panic.
-        while let Ok(wakeup) = thread.poller.wait(deadline) {
+        while let Ok(wakeup) = worker.poller.wait(deadline) {
             // The deadline is that of an idle pair, which may have been acquired for a start meanwhile.
             let task = match wakeup {
                 Wakeup::TimedOut => None,
-                Wakeup::Ready | Wakeup::Woken => thread.task.lock().take(),
+                Wakeup::Ready | Wakeup::Woken => worker.task.lock().take(),
             };
             let next = match task {
-                Some(task) => self.run(pair, thread, task, wakeup),
+                Some(task) => self.run(pair, worker, task, wakeup),
                 None => self.idle_deadline(pair),
             };
             match next {
@@ -196,7 +195,7 @@ impl Threads {
             }
         }
         self.withdraw(pair);
-        let task = thread.task.lock().take();
+        let task = worker.task.lock().take();
         isolate(move || drop(task));
     }
 
@@ -204,12 +203,12 @@ impl Threads {
     fn run(
         &self,
         pair: &Arc<Pair>,
-        thread: &PairThread,
+        worker: &Worker,
         mut task: PairTask,
         wakeup: Wakeup,
     ) -> Option<Deadline> {
         if isolate(|| task(wakeup)) == Some(Progress::Waiting) {
-            *thread.task.lock() = Some(task);
+            *worker.task.lock() = Some(task);
             return Some(Deadline::NEVER);
         }
         isolate(move || drop(task));
@@ -260,9 +259,9 @@ impl Threads {
     }
 }
 
-impl fmt::Debug for ThreadPair {
+impl fmt::Debug for AcquiredPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadPair").finish_non_exhaustive()
+        f.debug_struct("AcquiredPair").finish_non_exhaustive()
     }
 }
 
@@ -288,7 +287,7 @@ mod tests {
     /// Runs both tasks of a pair once.
     fn run_once(threads: &Arc<Threads>) -> Arc<Pair> {
         let (called, calls) = bounded(2);
-        let pair = ThreadPair::acquire(threads).expect("threads");
+        let pair = AcquiredPair::acquire(threads).expect("threads");
         let inner = Arc::clone(&pair.pair);
         pair.start(reports(&called, "reader"), reports(&called, "reaper"));
         inner.reader.poller.wake();
@@ -316,7 +315,7 @@ mod tests {
         let threads = Threads::new().expect("descriptors");
         let first = run_once(&threads);
         wait_until("it is idle", || idle(&threads) == 1);
-        let pair = ThreadPair::acquire(&threads).expect("threads");
+        let pair = AcquiredPair::acquire(&threads).expect("threads");
         pair.start(
             Box::new(|_| std::panic::resume_unwind(Box::new(()))),
             Box::new(|_| std::panic::resume_unwind(Box::new(()))),
@@ -333,7 +332,7 @@ mod tests {
     fn a_work_that_waits_is_called_again() {
         let threads = Threads::new().expect("descriptors");
         let (called, calls) = bounded(2);
-        let pair = ThreadPair::acquire(&threads).expect("threads");
+        let pair = AcquiredPair::acquire(&threads).expect("threads");
         let inner = Arc::clone(&pair.pair);
         let mut times = 0;
         let read = move |_| {
@@ -360,7 +359,7 @@ mod tests {
         wait_until("they leave", || threads.state.lock().count == 0);
         assert_eq!(idle(&threads), 0);
         // They are joined by the next start.
-        drop(ThreadPair::acquire(&threads).expect("threads"));
+        drop(AcquiredPair::acquire(&threads).expect("threads"));
         assert_eq!(threads.state.lock().handles.len(), 0);
         // No other reference keeps their descriptors open.
         assert_eq!(Arc::strong_count(&pair), 1);
@@ -370,11 +369,11 @@ mod tests {
     #[test]
     fn a_pair_that_was_not_used_leaves_nothing_new() {
         let threads = Threads::new().expect("descriptors");
-        drop(ThreadPair::acquire(&threads).expect("threads"));
+        drop(AcquiredPair::acquire(&threads).expect("threads"));
         assert_eq!(threads.state.lock().count, 0);
         let first = run_once(&threads);
         wait_until("it is idle", || idle(&threads) == 1);
-        drop(ThreadPair::acquire(&threads).expect("threads"));
+        drop(AcquiredPair::acquire(&threads).expect("threads"));
         assert_eq!((idle(&threads), threads.state.lock().count), (1, 2));
         assert!(Arc::ptr_eq(&first, &run_once(&threads)));
         assert!(threads.close(Deadline::after(TIMEOUT)));

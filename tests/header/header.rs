@@ -51,10 +51,7 @@ fn the_header_holds_the_example_and_the_version() {
     let header = fs::read_to_string(root.join("include/procmgr.h")).expect("the header is there");
     let example = fs::read_to_string(root.join("examples/c/run.c")).expect("the example is there");
     // A comment cannot hold a comment of the same kind.
-    let example = example.replace(
-        "/* ends everything that is left */",
-        "// ends everything that is left",
-    );
+    let example = example.replace("/* ", "// ").replace(" */\n", "\n");
     let shown: String = example
         .lines()
         .map(|line| format!(" *     {line}").trim_end().to_owned() + "\n")

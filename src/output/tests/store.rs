@@ -252,12 +252,12 @@ fn a_lossless_store_keeps_unread_bytes() {
                         check_read(&store, &NOISE[..total], &gone, cursors[number], length);
                         let count = store.copy(found.position, &mut vec![0; length]);
                         cursors[number] = found.position + count as u64;
-                        let resumed = store.mark_read(cursors[number]);
-                        assert!(stalled || !resumed, "resumed without having stopped");
+                        let has_room = store.mark_read(cursors[number]);
+                        assert!(stalled || !has_room, "it was not full");
                         let caught_up = cursors.contains(&(total as u64));
-                        assert!(resumed || !(stalled && caught_up), "everything was read");
-                        if resumed {
-                            assert!(store.resume(), "it said that there is room");
+                        assert!(has_room || !(stalled && caught_up), "everything was read");
+                        if has_room {
+                            assert!(store.clear_stall(), "it said that there is room");
                             stalled = false;
                             let more = NOISE.len().min(total + 1);
                             total += put(&mut store, false, &NOISE[total..more]);
@@ -356,16 +356,16 @@ fn a_full_lossless_store_holds_head_and_ring_and_no_more() {
         Some(Filled::Full)
     );
 
-    // Reading the head frees nothing. One byte of the ring is not enough to resume the writer for.
+    // Reading the head frees nothing. One byte of the ring is not enough room.
     assert!(!store.mark_read(head as u64));
     assert!(!store.mark_read(head as u64 + 1));
     // A follower that is behind does not undo the reads of another one.
     assert!(!store.mark_read(0));
-    assert!(!store.resume());
-    // Reported to each follower until the store is resumed: one of them may be suspended.
+    assert!(!store.clear_stall());
+    // Reported to each follower until the stall is cleared: one of them may be suspended.
     assert!(store.mark_read((head + tail) as u64));
     assert!(store.mark_read(0));
-    assert!(store.resume());
+    assert!(store.clear_stall());
     assert!(!store.mark_read((head + tail) as u64));
     assert_eq!(
         put(&mut store, false, &NOISE[head + tail..1 << 20]),

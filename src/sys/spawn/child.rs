@@ -17,9 +17,9 @@ const SIGNALS: c_long = 64;
 /// The size of a signal set for the kernel, in bytes.
 const SIGNAL_SET_BYTES: c_long = 8;
 
-/// How many descriptors are closed before the exec. In most hosts these are all; in one with thousands
-/// it would take longer than to leave them to the exec.
-const LOW: RawFd = 256;
+/// How many descriptors are closed before the exec. In most hosts these are all. In a host with thousands,
+/// to close them all would take longer than to leave them to the exec.
+const CLOSED_BEFORE_EXEC: RawFd = 256;
 
 /// Everything that the child needs, in the form of system call arguments.
 pub(super) struct Plan<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Plan<'a> {
     pub(super) directory: Option<RawFd>,
     pub(super) session: bool,
     /// The pid of the host.
-    pub(super) host: c_long,
+    pub(super) host_pid: c_long,
     /// The descriptors that become 0, 1, 2 and so on. Each number is at least `first_free`.
     pub(super) sources: &'a [RawFd],
     /// The first number that the child does not get.
@@ -67,7 +67,7 @@ impl Plan<'_> {
         // SAFETY: getppid takes nothing.
         let parent = unsafe { libc::syscall(libc::SYS_getppid) };
         // 0: the host is in another pid namespace.
-        if parent != 0 && parent != self.host {
+        if parent != 0 && parent != self.host_pid {
             return Err((Stage::Process, libc::ESRCH));
         }
         // SAFETY: both system calls take numbers at most.
@@ -91,7 +91,7 @@ impl Plan<'_> {
             done(entered).map_err(at(Stage::Directory))?;
         }
         // This child keeps the outputs of other starts open until it has closed its copies of their pipes.
-        close_low(self.first_free);
+        close_before_exec(self.first_free);
         mark_close_on_exec(self.first_free).map_err(at(Stage::Descriptors))?;
         reset_signals();
         death_signal(0).map_err(at(Stage::Process))?;
@@ -102,7 +102,8 @@ impl Plan<'_> {
 
 /// The child's first function.
 pub(super) extern "C" fn child_main(plan: *mut c_void) -> c_int {
-    // SAFETY: the parent gave a pointer to a plan, and keeps it until this child has executed or ended.
+    // SAFETY: the parent gave a pointer to a plan, and keeps it until the child's execve has
+    // succeeded or it has ended.
     let plan = unsafe { &*plan.cast::<Plan<'_>>() };
     let (stage, error) = plan.execute();
     // SAFETY: the parent reads the report after this child has ended.
@@ -123,10 +124,10 @@ fn done(result: c_long) -> Result<c_long, c_int> {
     Ok(result)
 }
 
-/// Closes the descriptors with the next [`LOW`] numbers. Where that is refused, they are closed by the
-/// exec with the others.
-fn close_low(first: RawFd) {
-    let last = first.saturating_add(LOW - 1);
+/// Closes the descriptors with the next [`CLOSED_BEFORE_EXEC`] numbers. Where that is refused, the exec
+/// closes them with the others.
+fn close_before_exec(first: RawFd) {
+    let last = first.saturating_add(CLOSED_BEFORE_EXEC - 1);
     // SAFETY: close_range takes numbers.
     unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
 }

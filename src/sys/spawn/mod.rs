@@ -1,15 +1,17 @@
 //! Makes a child without a fork. It inherits no descriptor that its [`ExecSpec`] does not list, no signal
 //! setting and no controlling terminal.
 //!
-//! `clone` with CLONE_VM and CLONE_VFORK suspends the calling thread until the child has executed its
-//! program or ended. It copies no page table, so a start takes the same time in a host of any size.
-//! CLONE_PIDFD returns a pidfd of the child without a race. Until its exec the child runs on the host's
-//! memory, so it is limited to raw system calls, without allocation, lock or panic ([`child`]).
+//! `clone` with CLONE_VM and CLONE_VFORK suspends the calling thread until the `execve` of the child has
+//! succeeded or the child has ended. It copies no page table, so a start takes the same time in a host of
+//! any size. CLONE_PIDFD returns a pidfd of the child without a race. Until its `execve` the child runs on
+//! the host's memory, so it is limited to raw system calls, without allocation, lock or panic ([`child`]).
 //!
-//! The caller opens every path but that of the program before the clone, so an unresponsive file system blocks the caller and
-//! not the child. All 64 signals are blocked across the clone, by the raw system call, because
-//! pthread_sigmask leaves out the two that the C library reserves. A handler of the host must not run
-//! in the child: it would change the host's memory from another process.
+//! The caller opens every path but that of the program before the clone. So if a file system does not
+//! answer, the caller blocks while there is no child that shares the host's memory.
+//!
+//! All 64 signals are blocked across the clone, by the raw system call, because `pthread_sigmask` leaves out
+//! the two that the C library reserves. A handler of the host must not run in the child: it would change
+//! the host's memory from another process.
 
 mod child;
 mod memory;
@@ -28,10 +30,10 @@ use super::pidfd::PidFd;
 use child::{Plan, child_main, set_mask};
 use memory::Memory;
 
-/// The children that have not executed their programs yet.
+/// The number of clones under way: of children whose `execve` has not succeeded and that have not ended.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a child has not executed its program yet. It may hold copies of all descriptors of the host.
+/// Whether a clone is under way. Its child may hold copies of all descriptors of the host.
 pub(crate) fn is_under_way() -> bool {
     UNDER_WAY.load(Ordering::Acquire) > 0
 }
@@ -54,7 +56,9 @@ pub(crate) struct ExecSpec<'a> {
     pub(crate) passed: &'a [BorrowedFd<'a>],
 }
 
-/// The step in which the start of a child failed.
+/// The part of a start that failed in the clone or in the child, which writes it to memory that it shares
+/// with the host. [`Step`](crate::error::Step) is the public form, and also has the parts of a start that
+/// come before the clone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Stage {
@@ -68,7 +72,7 @@ pub(crate) enum Stage {
     Execute,
 }
 
-/// A child that has executed its program.
+/// A child whose `execve` has succeeded.
 #[derive(Debug)]
 pub(crate) struct Spawned {
     pub(crate) pid: Pid,
@@ -76,9 +80,10 @@ pub(crate) struct Spawned {
     pub(crate) pidfd: Option<PidFd>,
 }
 
-/// Starts the program as the leader of its own process group, with an empty signal mask and every
-/// signal at its default action. A child whose start failed is reaped.
-pub(crate) fn spawn(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> {
+/// Makes a child that executes the program as the leader of its own process group, with an empty signal
+/// mask and every signal at its default action. Returns when `execve` has succeeded. A child whose start
+/// failed is reaped.
+pub(crate) fn clone_and_exec(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> {
     let in_process = |error| (Stage::Process, error);
     let in_descriptors = |error| (Stage::Descriptors, error);
     let arguments = CStringArray::new(&[spec.arguments]);
@@ -104,13 +109,13 @@ pub(crate) fn spawn(spec: &ExecSpec<'_>) -> Result<Spawned, (Stage, io::Error)> 
         directory,
         session: spec.session,
         // SAFETY: getpid takes nothing.
-        host: unsafe { libc::getpid() }.into(),
+        host_pid: unsafe { libc::getpid() }.into(),
         sources: &sources,
         first_free,
         report: memory.report(),
     };
     let pid = clone_child(&plan, &memory).map_err(in_process)?;
-    // SAFETY: the child has executed its program or ended, so nothing else writes the report.
+    // SAFETY: the child's `execve` has succeeded or it has ended, so nothing else writes the report.
     let report = unsafe { memory.report().read_volatile() };
     // SAFETY: the kernel wrote the number of a new descriptor (close-on-exec), which nothing else owns.
     let pidfd = (report.pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(report.pidfd) });
@@ -162,7 +167,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Makes the child and returns its pid once it has executed its program or ended.
+/// Makes the child, and returns its pid when its `execve` has succeeded or it has ended.
 fn clone_child(plan: &Plan<'_>, memory: &Memory) -> io::Result<Pid> {
     // SAFETY: the C library gives each thread a valid place for its errno.
     let before = unsafe { libc::__errno_location().read() };

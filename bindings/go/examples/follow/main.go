@@ -17,24 +17,32 @@ func main() {
 	if len(os.Args) > 1 {
 		command = os.Args[1]
 	}
+	// The manager is closed when run returns: log.Fatal skips deferred calls.
+	if err := run(command); err != nil {
+		log.Fatal(err)
+	}
+}
 
+func run(command string) error {
 	ctx := context.Background()
 	manager, err := procmgr.Open(procmgr.Config{})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer manager.Close()
 
-	process, err := manager.Start(ctx, procmgr.Request{Command: command})
+	// Lossless: the command waits for this program instead of overwriting what it has not read.
+	process, err := manager.Start(ctx, procmgr.Request{Command: command, Lossless: true})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	if _, err := io.Copy(os.Stdout, process.Follow(ctx, procmgr.Stdout)); err != nil {
-		log.Fatal(err)
+		return err
 	}
 	status, err := process.Wait(ctx)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	fmt.Println("exit code", status.ExitCode)
+	return nil
 }
