@@ -8,7 +8,8 @@
 //! - [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in. When one of these
 //!   is ended, the processes that a manager inside of it has started are found too.
 //!
-//! Child processes inherit the cookie. A process that clears its environment loses it. Takes no lock.
+//! Child processes inherit the cookie. A process that overwrites its initial environment, or executes a
+//! program with another one, loses it. No lock is taken here.
 
 use std::str::FromStr;
 

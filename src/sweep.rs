@@ -1,9 +1,8 @@
 //! Scans `/proc` for processes that left the group or outlived their leader: by the cookie that they
 //! inherited, or by a group that is certain to be ours.
 //!
-//! Owns nothing but the pidfds that it returns. Promises: a process that it finds is ours, and is
-//! signalled through a pidfd, which never refers to another process; if some processes could not be
-//! checked, the result says so. Takes no lock.
+//! A scan returns the processes that it has found, each with a pidfd, which never refers to another
+//! process. If some processes could not be checked, the result says so. A scan takes no lock.
 
 use std::collections::HashSet;
 use std::io;
@@ -49,8 +48,8 @@ pub(crate) struct ScanResult {
     /// Why some processes could not be checked: out of file descriptors or memory. They may match the
     /// filter. Those that were found hold descriptors, so another scan after their end may find more.
     pub(crate) scan_error: Option<io::Error>,
-    /// The last pid that the kernel had allocated before the last listing, if it had allocated none
-    /// after all listed processes were checked, and all could be checked.
+    /// The last pid that the kernel had allocated, if it was the same before the last listing and after
+    /// all listed processes were checked, and if all could be checked.
     last_pid: Option<String>,
     /// The pids that were listed.
     listed: HashSet<Pid>,

@@ -1,8 +1,8 @@
 //! Ends processes: TERM, a grace period, KILL, to the group and to every process that left it.
 //!
-//! Promises: returns when nothing is left of the processes, or when the kernel has not ended them
-//! within [`KILL_TIMEOUT`] of KILL, and reports how many are left. Runs on the caller's thread. Takes
-//! no lock for longer than a signal.
+//! [`terminate`] returns when nothing is left of the processes, or when the kernel has not ended them
+//! within [`KILL_TIMEOUT`] of KILL, and reports how many are left. It runs on the calling thread. No lock
+//! is held for longer than a signal takes.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
