@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use procmgr::{Config, Id, Manager, Process, ReadOptions, ReadState, Request, Status, Stream};
 
 /// How long something quick may take on a busy machine.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Longer than any test: for commands that would never end by themselves.
 pub(crate) const FOREVER: &str = "sleep 600";
