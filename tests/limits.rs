@@ -17,8 +17,11 @@ use common::{
 use isolated::{Place, in_a_copy};
 use procmgr::{Config, EndedBy, Error, Manager, Request, Signal, State, Step, Stream};
 
-/// A limit that gives a shell the time to set its traps, also on a busy machine.
-const AFTER_TRAPS: Duration = Duration::from_secs(1);
+/// A limit that gives a shell the time to set its traps, also on a busy machine or an emulated processor.
+fn after_traps() -> Duration {
+    let is_emulated = std::env::var_os("PROCMGR_TEST_EMULATED").is_some();
+    Duration::from_secs(if is_emulated { 20 } else { 1 })
+}
 
 fn open_with(config: Config) -> Manager {
     Manager::open(config).expect("a manager")
@@ -49,7 +52,7 @@ fn kernel_a_time_limit_ends_the_process_and_says_so() {
 
 #[test]
 fn a_process_that_ignores_term_is_killed_after_the_stop_grace() {
-    let (limit, grace) = (AFTER_TRAPS, Duration::from_secs(1));
+    let (limit, grace) = (after_traps(), Duration::from_secs(1));
     let manager = open_with(Config::new().stop_grace(grace));
     let command = "trap 'echo caught' TERM; echo ready; while :; do sleep 0.02; done";
     let process = start_request(&manager, &Request::new(command).time_limit(limit));
@@ -68,7 +71,7 @@ fn a_time_limit_reaches_grandchildren_and_escapees() {
     let command = "sh -c 'sleep 600 & echo grandchild $!; sleep 600; :' & \
         setsid sh -c 'trap \"\" TERM HUP; echo escaped $$; exec sleep 600 >/dev/null 2>&1' & \
         wait";
-    let request = Request::new(command).time_limit(AFTER_TRAPS);
+    let request = Request::new(command).time_limit(after_traps());
     let process = start_request(&manager, &request);
     let grandchild: u32 = wait_for_value(&process, "grandchild");
     let escaped: u32 = wait_for_value(&process, "escaped");
@@ -97,7 +100,7 @@ fn output_continues_during_the_grace_period() {
     let manager = open_with(Config::new().stop_grace(TIMEOUT));
     let command = "trap 'head -c 300000 /dev/zero; echo; echo done; exit 4' TERM; \
         while :; do sleep 0.02; done";
-    let request = Request::new(command).time_limit(AFTER_TRAPS);
+    let request = Request::new(command).time_limit(after_traps());
     let process = start_request(&manager, &request);
     let status = wait(&process);
     assert_eq!(
