@@ -5,12 +5,19 @@
 //! - [`HOST_VARIABLE`] names the manager and the host: the manager's instance id, and the pid
 //!   namespace, pid, start time and time namespace of the host. With it, another program can check
 //!   whether that host still runs.
+//! - [`OWNER_VARIABLE`] stands for the owner of the process, if it has one. When a scope is closed, what
+//!   its owner has left behind is found, also after the record of the process was dropped.
 //! - [`ANCESTORS_VARIABLE`] names the processes that the host itself was started in. When one of these
 //!   is ended, the processes that a manager inside of it has started are found too.
+//!
+//! An id names a process only together with the instance id of its manager: the caller of a start may have
+//! chosen it.
 //!
 //! Child processes inherit the cookie. A process that overwrites its initial environment, or executes a
 //! program with another one, loses it. No lock is taken here.
 
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
 use crate::host::Host;
@@ -26,6 +33,33 @@ pub const HOST_VARIABLE: &str = "PROCMGR_HOST";
 /// was started by procmgr.
 pub const ANCESTORS_VARIABLE: &str = "PROCMGR_ANCESTORS";
 
+/// The environment variable that stands for the owner of a process. It does not show the owner's name.
+pub const OWNER_VARIABLE: &str = "PROCMGR_OWNER";
+
+/// A process that was started: the instance id of its manager, and its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Mark {
+    pub(crate) instance: Id,
+    pub(crate) id: Id,
+}
+
+/// Stands for an owner in the cookies of one manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnerMark(u64);
+
+impl OwnerMark {
+    pub(crate) fn new(instance: Id, owner: &OsStr) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (instance, owner).hash(&mut hasher);
+        OwnerMark(hasher.finish())
+    }
+
+    /// The value of [`OWNER_VARIABLE`].
+    pub(crate) fn value(self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
 /// The manager and the host that have started a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -39,7 +73,8 @@ pub(crate) struct Origin {
 pub(crate) struct Cookie {
     pub(crate) id: Id,
     pub(crate) origin: Option<Origin>,
-    pub(crate) ancestors: Vec<Id>,
+    pub(crate) owner: Option<OwnerMark>,
+    pub(crate) ancestors: Vec<Mark>,
 }
 
 impl Origin {
@@ -67,19 +102,26 @@ impl FromStr for Origin {
 
 impl Cookie {
     /// The processes that this program itself was started in, the innermost last.
-    pub(crate) fn own_ancestors() -> Vec<Id> {
+    pub(crate) fn own_ancestors() -> Vec<Mark> {
         let text = |name| std::env::var(name).unwrap_or_default();
-        let mut ancestors = ids(&text(ANCESTORS_VARIABLE));
-        ancestors.extend(text(ID_VARIABLE).parse::<Id>());
+        let mut ancestors = marks(&text(ANCESTORS_VARIABLE));
+        let origin = text(HOST_VARIABLE).parse::<Origin>();
+        if let (Ok(origin), Ok(id)) = (origin, text(ID_VARIABLE).parse()) {
+            let instance = origin.instance;
+            ancestors.push(Mark { instance, id });
+        }
         ancestors
     }
 
     /// The variables of the cookie that are the same for all processes of a manager: all but
-    /// [`ID_VARIABLE`].
-    pub(crate) fn common(origin: Origin, ancestors: &[Id]) -> Vec<(&'static str, String)> {
+    /// [`ID_VARIABLE`] and [`OWNER_VARIABLE`].
+    pub(crate) fn common(origin: Origin, ancestors: &[Mark]) -> Vec<(&'static str, String)> {
         let mut variables = vec![(HOST_VARIABLE, origin.value())];
         if !ancestors.is_empty() {
-            let texts: Vec<_> = ancestors.iter().map(Id::to_string).collect();
+            let texts = ancestors
+                .iter()
+                .map(|Mark { instance, id }| format!("{instance}:{id}"));
+            let texts: Vec<_> = texts.collect();
             variables.push((ANCESTORS_VARIABLE, texts.join(",")));
         }
         variables
@@ -102,18 +144,32 @@ impl Cookie {
         Some(Cookie {
             id: value(ID_VARIABLE)?.parse().ok()?,
             origin: value(HOST_VARIABLE).and_then(|value| value.parse().ok()),
-            ancestors: ids(value(ANCESTORS_VARIABLE).unwrap_or_default()),
+            owner: value(OWNER_VARIABLE)
+                .and_then(|value| u64::from_str_radix(value, 16).ok())
+                .map(OwnerMark),
+            ancestors: marks(value(ANCESTORS_VARIABLE).unwrap_or_default()),
         })
     }
 
-    /// Whether the process, or one that its host was started in, has a wanted id.
-    pub(crate) fn is_inside(&self, wanted: impl Fn(Id) -> bool) -> bool {
-        wanted(self.id) || self.ancestors.iter().any(|id| wanted(*id))
+    /// The process itself, and those that its host was started in.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let id = self.id;
+        let own = self
+            .origin
+            .map(|Origin { instance, .. }| Mark { instance, id });
+        own.into_iter().chain(self.ancestors.iter().copied())
     }
 }
 
-fn ids(text: &str) -> Vec<Id> {
-    text.split(',').filter_map(|id| id.parse().ok()).collect()
+fn marks(text: &str) -> Vec<Mark> {
+    let marks = text.split(',').filter_map(|mark| {
+        let (instance, id) = mark.split_once(':')?;
+        Some(Mark {
+            instance: instance.parse().ok()?,
+            id: id.parse().ok()?,
+        })
+    });
+    marks.collect()
 }
 
 #[cfg(test)]
@@ -127,15 +183,24 @@ mod tests {
             host: Host::own(),
         };
         assert!(origin.host.is_some());
+        let mark = || Mark {
+            instance: Id::random(),
+            id: Id::random(),
+        };
         let cookie = Cookie {
             id: Id::random(),
             origin: Some(origin),
-            ancestors: vec![Id::random(), Id::random()],
+            owner: Some(OwnerMark::new(origin.instance, OsStr::new("chat a"))),
+            ancestors: vec![mark(), mark()],
         };
         let mut environment = b"NOT_PROCMGR_ID=x\0A=PROCMGR_ID=b\0".to_vec();
         assert_eq!(Cookie::find(&environment), None);
-        let id = [(ID_VARIABLE, cookie.id.to_string())];
-        for (name, value) in id
+        let owner = cookie.owner.map(OwnerMark::value).unwrap_or_default();
+        let own = [
+            (ID_VARIABLE, cookie.id.to_string()),
+            (OWNER_VARIABLE, owner),
+        ];
+        for (name, value) in own
             .into_iter()
             .chain(Cookie::common(origin, &cookie.ancestors))
         {
@@ -145,8 +210,11 @@ mod tests {
             environment.push(0);
         }
         assert_eq!(Cookie::find(&environment), Some(cookie.clone()));
-        assert!(cookie.is_inside(|id| id == cookie.id));
-        assert!(cookie.is_inside(|id| id == cookie.ancestors[0]));
-        assert!(!cookie.is_inside(|_| false));
+        let own = Mark {
+            instance: origin.instance,
+            id: cookie.id,
+        };
+        let marks = [own, cookie.ancestors[0], cookie.ancestors[1]];
+        assert!(cookie.marks().eq(marks));
     }
 }

@@ -14,7 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::{Config, Environment};
-use crate::cookie::{ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE, Origin};
+use crate::cookie::{
+    ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE, Mark, OWNER_VARIABLE, Origin, OwnerMark,
+};
 use crate::id::Id;
 use crate::request::check_variable;
 use crate::sys::cstrings::CStrings;
@@ -27,6 +29,7 @@ pub(crate) struct Base {
     shared: Option<CStrings>,
     /// The variables of the cookie that are the same for all processes of the manager.
     cookie: Vec<(&'static str, String)>,
+    instance: Id,
 }
 
 /// The environment of one process, as `NAME=VALUE` strings.
@@ -39,7 +42,7 @@ pub(crate) struct Block<'a> {
 }
 
 impl Base {
-    pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Id]) -> Self {
+    pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Mark]) -> Self {
         let cookie = Cookie::common(origin, ancestors);
         let strings = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
             let mut strings = CStrings::default();
@@ -54,7 +57,11 @@ impl Base {
             (None, Some(fixed)) => strings(&mut fixed.clone().into_iter()),
             (None, None) => strings(&mut std::env::vars_os()),
         };
-        Base { shared, cookie }
+        Base {
+            shared,
+            cookie,
+            instance: origin.instance,
+        }
     }
 
     /// The environment of one process. The later of these wins: the base, the manager's hook, the
@@ -89,6 +96,10 @@ impl Base {
         own.iter()
             .for_each(|(name, value)| push(&mut strings, name, value));
         push_cookie(&mut strings, &[(ID_VARIABLE, id.to_string())]);
+        if let Some(owner) = owner {
+            let mark = OwnerMark::new(self.instance, owner);
+            push_cookie(&mut strings, &[(OWNER_VARIABLE, mark.value())]);
+        }
         Block { base, own: strings }
     }
 }
@@ -106,9 +117,13 @@ impl Block<'_> {
 }
 
 fn is_cookie(name: &OsStr) -> bool {
-    [ID_VARIABLE, HOST_VARIABLE, ANCESTORS_VARIABLE]
-        .iter()
-        .any(|cookie| name == *cookie)
+    let cookie = [
+        ID_VARIABLE,
+        HOST_VARIABLE,
+        OWNER_VARIABLE,
+        ANCESTORS_VARIABLE,
+    ];
+    cookie.iter().any(|cookie| name == *cookie)
 }
 
 fn push_cookie(strings: &mut CStrings, cookie: &[(&str, String)]) {

@@ -10,7 +10,8 @@
 use std::time::{Instant, SystemTime};
 
 use crate::status::{EndedBy, State, Usage};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sys::clock::now_in_ticks;
 use crate::time::Deadline;
 
 /// How a leader ended.
@@ -21,13 +22,15 @@ pub(crate) struct ExitRecord {
     pub(crate) usage: Usage,
     pub(crate) at: SystemTime,
     pub(crate) instant: Instant,
+    /// When it was recorded, in clock ticks since the boot.
+    pub(crate) ticks: u64,
 }
 
 #[derive(Debug)]
 pub(crate) struct ExitState {
     /// Protects the record and the requests.
     data: Mutex<ExitData>,
-    /// Notified, with `data`, when the end is recorded.
+    /// Notified, with `data`, when the end is recorded and when the leader is abandoned.
     ended: Condvar,
 }
 
@@ -35,6 +38,17 @@ pub(crate) struct ExitState {
 struct ExitData {
     record: Option<ExitRecord>,
     requests: StopRequests,
+    /// A close could not end the leader: callers do not wait for the end any more.
+    abandoned: bool,
+}
+
+/// What a caller has waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Waited {
+    Ended(ExitRecord),
+    TimedOut,
+    /// A close could not end the leader.
+    Abandoned,
 }
 
 /// The signals and requests to end that the leader was sent. They decide what has ended it.
@@ -81,6 +95,7 @@ impl ExitState {
             data: Mutex::new(ExitData {
                 record: None,
                 requests: StopRequests::default(),
+                abandoned: false,
             }),
             ended: Condvar::new(),
         }
@@ -115,6 +130,7 @@ impl ExitState {
             usage,
             at: SystemTime::now(),
             instant: Instant::now(),
+            ticks: now_in_ticks(),
         });
         self.ended.notify_all();
         true
@@ -127,8 +143,28 @@ impl ExitState {
 
     /// Blocks until the end is recorded; `None` at the deadline.
     pub(crate) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
+        self.wait_while(deadline, |data| data.record.is_none())
+            .record
+    }
+
+    /// The same for a caller of the library, which does not wait any more after [`abandon`](Self::abandon).
+    pub(crate) fn wait_unless_abandoned(&self, deadline: Deadline) -> Waited {
+        let data = self.wait_while(deadline, |data| data.record.is_none() && !data.abandoned);
+        match data.record {
+            Some(record) => Waited::Ended(record),
+            None if data.abandoned => Waited::Abandoned,
+            None => Waited::TimedOut,
+        }
+    }
+
+    /// Blocks while the condition holds, up to the deadline.
+    fn wait_while(
+        &self,
+        deadline: Deadline,
+        condition: impl Fn(&ExitData) -> bool,
+    ) -> MutexGuard<'_, ExitData> {
         let mut data = self.data.lock();
-        while data.record.is_none() {
+        while condition(&data) {
             match deadline.instant() {
                 None => self.ended.wait(&mut data),
                 Some(at) => {
@@ -138,7 +174,13 @@ impl ExitState {
                 }
             }
         }
-        data.record
+        data
+    }
+
+    /// Wakes the callers that wait for the end of a leader that could not be ended.
+    pub(crate) fn abandon(&self) {
+        self.data.lock().abandoned = true;
+        self.ended.notify_all();
     }
 }
 

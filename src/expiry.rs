@@ -1,8 +1,8 @@
-//! The timer of a manager: time limits of running processes, and the retention time of ended ones.
+//! The timer of a manager: time limits of processes, and the retention time of ended ones.
 //!
 //! The timer holds the queues of ended processes and the set of time limits.
 //!
-//! - A time limit is reported once, when it is reached, unless it was removed before.
+//! - A time limit is reported once, when it is reached, also if the process has ended before.
 //! - Each ended process is returned once to be dropped. The timer thread drops it when its retention time
 //!   is over. A thread that adds one process too many drops the oldest, and does not wake the timer thread
 //!   for that. `list` drops nothing.
@@ -110,11 +110,6 @@ impl Expiry {
         let mut schedule = self.schedule.lock();
         schedule.limits.insert((at, id));
         self.wake_before(&schedule, at);
-    }
-
-    /// Removes the time limit of a process that has ended.
-    pub(crate) fn remove_limit(&self, id: Id, at: Instant) {
-        self.schedule.lock().limits.remove(&(at, id));
     }
 
     /// Wakes the timer thread if it would sleep past `at`.

@@ -114,7 +114,7 @@ mod threads;
 mod time;
 
 pub use config::{Config, Environment, HookError, MAX_KEPT_BYTES, StartMethod};
-pub use cookie::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE};
+pub use cookie::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE, OWNER_VARIABLE};
 pub use error::{Error, Step};
 pub use events::{Event, Events, MAX_EVENTS};
 pub use id::{Id, ParseIdError};

@@ -4,13 +4,14 @@
 //! A scan returns the processes that it has found, each with a pidfd, which never refers to another
 //! process. If some processes could not be checked, the result says so. A scan takes no lock.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
 use crate::cookie::Cookie;
 use crate::sys;
-use crate::sys::child::{Pid, group_of};
+use crate::sys::child::{self, Pid, group_of};
 use crate::sys::descriptor::{PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::sys::proc::{self, Environment, Stat};
@@ -20,13 +21,55 @@ use crate::time::Deadline;
 #[derive(Debug)]
 pub(crate) struct FoundProcess {
     pub(crate) pid: Pid,
+    /// In clock ticks since the boot. With the pid, it identifies the process.
+    pub(crate) start_time: u64,
     process: PidFd,
+    /// The last signal was refused.
+    refused: Cell<bool>,
+}
+
+/// What has become of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Delivered,
+    /// The process has ended.
+    Ended,
+    /// The process may not be signalled.
+    Refused,
 }
 
 impl FoundProcess {
-    /// Sends it a signal. Does nothing if it has ended.
-    pub(crate) fn signal(&self, signal: i32) {
-        let _ = self.process.signal(signal);
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: i32) -> Sent {
+        let sent = match self.process.signal(signal) {
+            // Refused for this process, or the system call by a filter.
+            Err(error) if error.raw_os_error() != Some(sys::NO_PROCESS) => {
+                self.signal_by_pid(signal)
+            }
+            sent => sent,
+        };
+        let sent = match sent {
+            Ok(()) => Sent::Delivered,
+            Err(error) if error.raw_os_error() == Some(sys::NO_PROCESS) => Sent::Ended,
+            Err(_) => Sent::Refused,
+        };
+        self.refused.set(sent == Sent::Refused);
+        sent
+    }
+
+    /// The pid is checked right before. The kernel would have to allocate all other pids in between to give
+    /// it to another process.
+    fn signal_by_pid(&self, signal: i32) -> io::Result<()> {
+        match Stat::of(self.pid) {
+            Ok(stat) if stat.start_time == self.start_time => child::signal(self.pid, signal),
+            Ok(_) => Err(io::Error::from_raw_os_error(sys::NO_PROCESS)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the last signal to it was refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.get()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -162,6 +205,14 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
             Some(false) => return Verdict::Decided,
             Some(true) => {}
         }
+        let stat = match Stat::of(pid) {
+            Ok(stat) if !stat.has_ended() => stat,
+            Ok(_) => return Verdict::Decided,
+            Err(error) => {
+                self.record_shortage(error);
+                return Verdict::Decided;
+            }
+        };
         // The pid may have been reused since the check. The pidfd refers to one process for ever. If
         // the second check gives the same result and the process of the pidfd has not ended, both
         // checks were of that process.
@@ -172,7 +223,12 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
                 return Verdict::Decided;
             }
         };
-        let one = FoundProcess { pid, process };
+        let one = FoundProcess {
+            pid,
+            start_time: stat.start_time,
+            process,
+            refused: Cell::new(false),
+        };
         match self.matches(pid) {
             // It has begun an exec in between.
             None => return Verdict::Executing,
@@ -212,10 +268,12 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
                     self.record_shortage(error);
                     Some(false)
                 }
-                // A kernel thread, or a process that has exited or is exiting; or one whose first thread
-                // has exited while others run.
-                Ok(stat) if !stat.has_memory() => Some(self.threads_match(pid, group)),
+                Ok(stat) if stat.has_ended() => Some(false),
+                // Also if it is exiting: it holds its sockets until it has freed its memory.
                 Ok(_) if self.filter.matches(pid, None, group) => Some(true),
+                // A kernel thread, or a process that is exiting; or one whose first thread has exited while
+                // others run.
+                Ok(stat) if !stat.has_memory() => Some(self.threads_match(pid, group)),
                 // We may not read it, or its environment is empty.
                 Ok(stat) if refused || !stat.may_be_executing() => Some(false),
                 Ok(_) => None,

@@ -1,6 +1,10 @@
 //! Closing: nothing is started any more, nothing is left behind, no caller stays blocked.
 
+#![allow(unsafe_code)]
+
 mod common;
+mod isolated;
+mod tools;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +16,7 @@ use common::{
     FOREVER, TIMEOUT, carriers, eventually, is_alive, kernel_state, open, start, text, wait,
     wait_for_line, wait_for_value, zombies,
 };
+use isolated::{Place, in_a_copy};
 use parking_lot::Mutex;
 use procmgr::{
     Config, EndedBy, Error, Id, Manager, ReadOptions, ReadState, Request, Signal, State, Stream,
@@ -407,4 +412,62 @@ fn kernel_children_without_a_waiter_leave_no_zombie() {
         !zombies().iter().any(|pid| pids.contains(pid)) && !pids.iter().any(|pid| is_alive(*pid))
     });
     assert_eq!(manager.list(None).expect("a list").total, 20);
+}
+
+/// A leader that KILL does not end: its tracer does not wait for it, which holds its end back. A process in
+/// uninterruptible sleep does the same.
+#[test]
+fn a_close_wakes_callers_that_wait_for_a_process_that_it_cannot_end() {
+    let test = "a_close_wakes_callers_that_wait_for_a_process_that_it_cannot_end";
+    in_a_copy(Place::Here, test, || {
+        let manager = open();
+        let process = start(&manager, "exec sleep 600");
+        let pid = i32::try_from(process.pid()).expect("a pid");
+        // SAFETY: the child of the fork makes system calls only.
+        let tracer = unsafe { libc::fork() };
+        if tracer == 0 {
+            // SAFETY: PTRACE_SEIZE takes numbers.
+            unsafe {
+                let seized = libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0);
+                if seized != 0 {
+                    libc::_exit(1);
+                }
+                loop {
+                    libc::pause();
+                }
+            }
+        }
+        eventually("it is traced", || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+            status.contains(&format!("TracerPid:\t{tracer}\n"))
+        });
+        let waits: Vec<_> = [None, Some(TIMEOUT * 10)]
+            .into_iter()
+            .map(|timeout| {
+                let process = process.clone();
+                thread::spawn(move || match timeout {
+                    None => process.wait().map(Some),
+                    Some(timeout) => process.wait_timeout(timeout),
+                })
+            })
+            .collect();
+        let began = Instant::now();
+        assert!(manager.close().is_err());
+        for wait in waits {
+            let waited = wait.join().expect("no panic");
+            assert!(matches!(waited, Err(Error::Closed)), "{waited:?}");
+        }
+        let closed = began.elapsed();
+        assert!(closed < Duration::from_secs(20), "{closed:?}");
+        // The last handle does not wait again.
+        assert!(manager.close_once().is_err());
+        drop(manager);
+        assert!(began.elapsed() < closed + Duration::from_secs(5));
+        // SAFETY: both take numbers; the status may be null.
+        unsafe {
+            libc::kill(tracer, libc::SIGKILL);
+            libc::waitpid(tracer, std::ptr::null_mut(), 0);
+        }
+        assert_eq!(wait(&process).state, killed_by(9));
+    });
 }

@@ -923,3 +923,38 @@ fn what_close_ended_is_known_by_its_key() {
         Error::Closed
     ));
 }
+
+/// A caller whose cancel has timed out cancels again: the process is not asked a second time, and no
+/// thread is needed for each.
+#[test]
+fn a_repeated_cancel_joins_the_stop_that_is_under_way() {
+    let config = Config::new().stop_grace(Duration::from_secs(2));
+    let manager = Manager::open(config).expect("a manager");
+    let command = "trap 'echo term' TERM; echo ready; while :; do sleep 0.02; done";
+    let process = start_request(&manager, &Request::new(command).key("k"));
+    eventually("it is ready", || text(&process) == "ready\n");
+    let threads = || {
+        fs::read_dir("/proc/self/task")
+            .expect("a directory")
+            .count()
+    };
+    let before = threads();
+    for _ in 0..200 {
+        let canceled = manager
+            .cancel(b"k", Some(Duration::ZERO))
+            .expect("a cancel");
+        assert!(
+            matches!(canceled, Canceled::TimedOut(Some(_))),
+            "{canceled:?}"
+        );
+        process
+            .stop_in_background(Duration::from_secs(60))
+            .expect("a thread");
+    }
+    // Other tests start and end threads too.
+    assert!(threads() < before + 100, "{} after {before}", threads());
+    let status = wait(&process);
+    assert_eq!(status.ended_by, EndedBy::Cancel);
+    // The shell may also tell that its child was terminated.
+    assert_eq!(text(&process).matches("term\n").count(), 1);
+}

@@ -294,3 +294,37 @@ fn after_a_wait_the_slot_is_free_and_the_output_is_closed() {
         }
     });
 }
+
+/// What a command has left behind does not outlive the time limit, whether the record is kept or not.
+#[test]
+fn kernel_a_time_limit_ends_what_an_ended_leader_has_left() {
+    let commands = [
+        "sleep 600 & echo left $!",
+        "sleep 600 >/dev/null 2>&1 & echo left $!",
+        "setsid sleep 600 >/dev/null 2>&1 & echo left $!",
+    ];
+    for is_kept in [true, false] {
+        let manager = open_with(Config::new().stop_grace(TIMEOUT));
+        let started = commands.map(|command| {
+            let request = Request::new(command).time_limit(after_traps());
+            let process = start_request(&manager, &request);
+            let left: u32 = wait_for_value(&process, "left");
+            assert_eq!(wait(&process).state, State::Exited(0));
+            (process, left)
+        });
+        if !is_kept {
+            let ids = started.iter().map(|(process, _)| process.id());
+            ids.for_each(|id| manager.forget(id).expect("it has ended"));
+        }
+        eventually("they are gone", || {
+            started.iter().all(|(_, left)| !is_alive(*left))
+        });
+        for (process, _) in started {
+            let status = process.status().expect("a status");
+            assert_eq!(
+                (status.state, status.ended_by),
+                (State::Exited(0), EndedBy::Nobody)
+            );
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{FOREVER, carriers, open, start, start_request, text, wait, wait_for_line};
+use common::{
+    FOREVER, carriers, is_alive, open, start, start_request, text, wait, wait_for_line,
+    wait_for_value,
+};
 use procmgr::{Config, EndedBy, Error, Id, Manager, Request};
 
 fn ids(manager: &Manager) -> Vec<Id> {
@@ -147,4 +150,23 @@ fn closing_the_manager_closes_its_scopes() {
     assert!(matches!(red.scope("red"), Err(Error::Closed)));
     assert_eq!(ids(&red), [process.id()]);
     red.close().expect("a close");
+}
+
+/// The cookie of a process stands for its owner, also after the record is dropped.
+#[test]
+fn kernel_a_closed_scope_ends_what_dropped_processes_left() {
+    let manager = open();
+    let (red, blue) = (scope(&manager, "red"), scope(&manager, "blue"));
+    let left_by = |scope: &Manager| -> u32 {
+        let process = start(scope, "setsid sleep 600 >/dev/null 2>&1 & echo left $!");
+        let left = wait_for_value(&process, "left");
+        wait(&process);
+        scope.forget(process.id()).expect("it has ended");
+        left
+    };
+    let [of_red, of_blue] = [&red, &blue].map(left_by);
+    red.close().expect("nothing is left");
+    assert!(!is_alive(of_red) && is_alive(of_blue));
+    manager.close().expect("nothing is left");
+    assert!(!is_alive(of_blue));
 }

@@ -1,12 +1,17 @@
 //! Signals and stopping: TERM, the grace period, KILL, for all members of a process and all that it
 //! left behind, and for no unrelated process.
 
+#![allow(unsafe_code)]
+
 mod common;
+mod isolated;
+mod tools;
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +19,9 @@ use common::{
     FOREVER, TIMEOUT, carriers, eventually, is_alive, kernel_state, open, start, start_request,
     text, wait, wait_for_line, wait_for_value,
 };
+use isolated::{Place, in_a_copy};
 use procmgr::{EndedBy, Error, Request, Signal, State};
+use tools::{not_tested, tests_all, tool};
 
 /// A grace period that a test does not wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -359,5 +366,137 @@ fn kernel_two_stops_at_once_agree() {
             assert_eq!(stopped.status.ended_by, EndedBy::Stop);
             assert_eq!(stopped.left, 0);
         }
+    });
+}
+
+/// Many programs exit at once at a second TERM, without cleaning up.
+#[test]
+fn kernel_each_process_is_sent_term_once() {
+    let manager = open();
+    let counts =
+        "n=0; trap 'n=$((n+1)); echo term $n' TERM; echo ready; while :; do sleep 0.02; done";
+    let command = format!("setsid sh -c \"{}\" & {counts}", counts.replace('$', "\\$"));
+    let process = start_request(
+        &manager,
+        &Request::new(command).time_limit(Duration::from_secs(2)),
+    );
+    eventually("both are ready", || text(&process) == "ready\nready\n");
+    process.stop_in_background(LONG).expect("a thread");
+    eventually("both were asked", || {
+        text(&process).matches("term 1").count() == 2
+    });
+    for grace in [LONG, LONG * 2] {
+        process.stop_in_background(grace).expect("a thread");
+    }
+    // The time limit stops it too, and its grace period ends first.
+    let stopper = process.clone();
+    let stop = thread::spawn(move || stopper.stop(Duration::from_secs(1)).map(drop));
+    stop.join().expect("no panic").expect("a stop");
+    assert_eq!(
+        text(&process).matches("term").count(),
+        2,
+        "{}",
+        text(&process)
+    );
+    assert_eq!(wait(&process).ended_by, EndedBy::Stop);
+}
+
+/// The id of a process can be chosen, so two managers can have the same.
+#[test]
+fn kernel_a_stop_does_not_reach_the_same_id_in_another_manager() {
+    let id = procmgr::Id::from_str("11111111-2222-4333-8444-555555555555").expect("an id");
+    let managers = [open(), open()];
+    let processes = managers.each_ref().map(|manager| {
+        let process = start_request(
+            manager,
+            &Request::new("sleep 600 & echo ready; wait").id(id),
+        );
+        wait_for_line(&process, "ready");
+        process
+    });
+    processes[0].stop(Duration::ZERO).expect("a stop");
+    assert!(processes[1].status().expect("a status").is_running());
+    processes[1].stop(Duration::ZERO).expect("a stop");
+}
+
+/// A leader that has moved to another group of its session is still the leader.
+#[test]
+fn a_leader_in_another_group_is_signalled() {
+    let Some(perl) = tool("perl") else {
+        return;
+    };
+    let manager = open();
+    // SAFETY: getpgrp takes nothing.
+    let group = unsafe { libc::getpgrp() };
+    let script = format!("setpgrp(0, {group}) or die $!; $| = 1; print \"moved\\n\"; sleep 600");
+    let start = || {
+        let process = start_request(
+            &manager,
+            &Request::program(&perl).arguments(["-e", &script]),
+        );
+        wait_for_line(&process, "moved");
+        process
+    };
+    let process = start();
+    process.signal(Signal::Terminate).expect("it runs");
+    assert_eq!(wait(&process).state, killed_by(15));
+    let stopped = start().stop(LONG).expect("a stop");
+    assert_eq!(stopped.status.state, killed_by(15));
+}
+
+/// A process that is exiting holds its port until it has freed its memory.
+#[test]
+fn a_port_is_free_after_a_stop_and_a_close() {
+    let Some(python) = tool("python3") else {
+        return;
+    };
+    let script = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); \
+                  x = b'x' * 300_000_000; print('port', s.getsockname()[1], flush=True); time.sleep(600)";
+    for round in 0..if tests_all() { 20 } else { 4 } {
+        let manager = open();
+        let command = format!("{} -c \"{script}\" & wait", python.display());
+        let process = start(&manager, &command);
+        let port: u16 = wait_for_value(&process, "port");
+        match round % 2 {
+            0 => drop(process.stop(LONG).expect("a stop")),
+            _ => manager.close().expect("a close"),
+        }
+        std::net::TcpListener::bind(("127.0.0.1", port)).expect("it is free");
+    }
+}
+
+/// A member of the leader's own group may belong to another user, as with `sudo`.
+#[test]
+fn what_may_not_be_signalled_is_reported() {
+    let test = "what_may_not_be_signalled_is_reported";
+    in_a_copy(Place::Here, test, || {
+        let manager = open();
+        let process = start(&manager, "sleep 600 & echo left $!");
+        let left: u32 = wait_for_value(&process, "left");
+        wait(&process);
+        // SAFETY: both take numbers.
+        let changed = unsafe { libc::setresuid(65534, 65534, 0) };
+        if changed != 0 {
+            return not_tested("another user cannot be had here: processes of others are");
+        }
+        let began = Instant::now();
+        let stopped = process.stop(Duration::ZERO).expect("a stop");
+        assert_eq!(stopped.left, 1);
+        let refused =
+            |result: Result<(), Error>| result.expect_err("it is another user's").os_error();
+        assert_eq!(
+            refused(process.signal(Signal::Terminate)),
+            Some(libc::EPERM)
+        );
+        assert!(refused(manager.close()).is_some());
+        assert!(
+            began.elapsed() < Duration::from_secs(8),
+            "it is not waited for"
+        );
+        assert!(is_alive(left));
+        // SAFETY: both take numbers.
+        unsafe { libc::seteuid(0) };
+        manager.close().expect("now it may");
+        assert!(!is_alive(left));
     });
 }

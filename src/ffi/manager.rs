@@ -130,7 +130,7 @@ pub extern "C" fn mgr_close(manager: mgr_t) -> i32 {
 /// - MGR_ERR_HANDLE
 /// - MGR_ERR_IO: as for mgr_close. The handle is released all the same.
 ///
-/// Blocks: as mgr_close for a manager; not for a scope.
+/// Blocks: as mgr_close for a manager, unless mgr_close has failed before; not for a scope.
 #[unsafe(no_mangle)]
 pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
     call(|| {
@@ -138,7 +138,7 @@ pub extern "C" fn mgr_release(manager: mgr_t) -> i32 {
         if let Object::Manager(manager) = removed {
             // Another call may hold a clone, so dropping this one would not close it.
             if !manager.is_scope() {
-                manager.close()?;
+                manager.close_once()?;
             }
         }
         Ok(MGR_OK)

@@ -9,13 +9,15 @@
 //! way. It releases the lock before it ends processes, and before it closes the key table, the timer, the
 //! threads and the events.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::scope::Scope;
 use super::shared::Closing;
+use crate::cookie::OwnerMark;
 use crate::error::Error;
-use crate::process;
+use crate::process::{self, ProcessInner, ScopeMark};
 use crate::status::EndedBy;
 use crate::time::Deadline;
 
@@ -23,6 +25,16 @@ use crate::time::Deadline;
 const THREAD_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Scope {
+    /// Closes it, unless a close of the manager has failed before: then the result is that error.
+    pub(super) fn close_once(&self) -> Result<(), Error> {
+        if self.owner.is_none() {
+            if let Closing::Incomplete(error) = &self.inner.table.lock().closing {
+                return Err(error.clone());
+            }
+        }
+        self.close()
+    }
+
     pub(super) fn close(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let is_manager = self.owner.is_none();
@@ -30,10 +42,10 @@ impl Scope {
             let mut table = inner.table.lock();
             self.closed.store(true, Ordering::Relaxed);
             if is_manager {
-                while table.closing == Closing::UnderWay {
+                while matches!(table.closing, Closing::UnderWay) {
                     inner.spawn_finished.wait(&mut table);
                 }
-                if table.closing == Closing::Done {
+                if matches!(table.closing, Closing::Done) {
                     return Ok(());
                 }
                 table.closing = Closing::UnderWay;
@@ -50,10 +62,22 @@ impl Scope {
             }
             self.visible(&table)
         };
-        let instance = is_manager.then_some(inner.origin.instance);
+        let instance = inner.origin.instance;
+        let owner = self.owner.as_deref();
+        let scope = ScopeMark {
+            instance,
+            owner: owner.map(|owner| OwnerMark::new(instance, owner)),
+        };
         let grace = inner.config.close_grace;
-        let outcome = process::terminate(&processes, instance, EndedBy::Close, grace);
+        let (by, asked) = (EndedBy::Close, &inner.asked);
+        let outcome = process::terminate(&processes, Some(scope), by, grace, asked);
         processes.iter().for_each(|process| process.detach_output());
+        let is_running = |process: &&Arc<ProcessInner>| process.status().is_running();
+        let mut left = processes.iter().filter(is_running).peekable();
+        if left.peek().is_some() {
+            left.for_each(|process| process.abandon());
+            inner.close_failed.set();
+        }
         if is_manager {
             inner.keys.close();
             inner.expiry.close();
@@ -62,9 +86,9 @@ impl Scope {
         }
         let result = outcome.check();
         if is_manager {
-            inner.table.lock().closing = match result {
+            inner.table.lock().closing = match &result {
                 Ok(()) => Closing::Done,
-                Err(_) => Closing::Incomplete,
+                Err(error) => Closing::Incomplete(error.clone()),
             };
             inner.spawn_finished.notify_all();
         }
@@ -76,7 +100,7 @@ impl Drop for Scope {
     fn drop(&mut self) {
         if self.owner.is_none() && self.inner.is_in_host() {
             // There is no caller to report an error to.
-            let _ = self.close();
+            let _ = self.close_once();
         }
     }
 }

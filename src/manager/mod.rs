@@ -21,6 +21,7 @@
 
 mod close;
 mod keyed;
+mod limits;
 mod observer;
 mod reservation;
 mod scope;
@@ -186,6 +187,12 @@ impl Manager {
     /// out of file descriptors. After a failure, closing again tries again.
     pub fn close(&self) -> Result<(), Error> {
         self.checked()?.close()
+    }
+
+    /// Does what [`close`](Manager::close) does, unless a close has failed before: then it returns that
+    /// error at once. Dropping the last clone of a manager does the same.
+    pub fn close_once(&self) -> Result<(), Error> {
+        self.checked()?.close_once()
     }
 
     /// The scope, unless this is a forked copy of the host: there, a lock may be held for ever, so none

@@ -30,9 +30,6 @@ impl ManagerObserver {
 impl Observer for ManagerObserver {
     fn ended(&self, id: Id, about: &About) {
         if let Some(inner) = self.0.upgrade() {
-            if let Some(at) = about.ends_at {
-                inner.expiry.remove_limit(id, at);
-            }
             inner.send(Event::Ended(id), about);
         }
     }

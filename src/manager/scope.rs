@@ -41,14 +41,14 @@ impl Scope {
     pub(super) fn narrow(&self, owner: OsString) -> Result<Self, Error> {
         check_text("owner", &owner)?;
         self.check_owner(&owner)?;
-        if self.inner.table.lock().closing != Closing::No {
+        if !matches!(self.inner.table.lock().closing, Closing::No) {
             return Err(Error::Closed);
         }
         Ok(Scope::new(Arc::clone(&self.inner), Some(owner.into())))
     }
 
     pub(super) fn check_open(&self, table: &Table) -> Result<(), Error> {
-        if table.closing == Closing::No && !self.closed.load(Ordering::Relaxed) {
+        if matches!(table.closing, Closing::No) && !self.closed.load(Ordering::Relaxed) {
             Ok(())
         } else {
             Err(Error::Closed)

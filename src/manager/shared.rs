@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::cookie::{Cookie, Origin};
+use crate::cookie::{Cookie, Mark, Origin};
 use crate::directory::Directories;
 use crate::environment::Base;
 use crate::error::Error;
@@ -19,10 +19,11 @@ use crate::expiry::{Expired, Expiry};
 use crate::host::Host;
 use crate::id::Id;
 use crate::keys::{KeyTable, MAX_KEYS};
-use crate::process::ProcessInner;
+use crate::process::{Asked, ProcessInner};
 use crate::slots::Slots;
 use crate::status::About;
 use crate::sync::{Condvar, Mutex};
+use crate::sys::descriptor::EventFd;
 use crate::threads::Threads;
 
 /// The state of a manager. Its scopes and the observers of its processes refer to it.
@@ -40,6 +41,12 @@ pub(super) struct ManagerInner {
     /// What the cookies of the processes say of their manager and host.
     pub(super) origin: Origin,
     pub(super) events: Arc<Broadcaster>,
+    /// The processes that were sent TERM.
+    pub(super) asked: Arc<Asked>,
+    /// Set when a close has not ended every process, for callers that wait for one.
+    pub(super) close_failed: Arc<EventFd>,
+    /// The time limits of processes that had ended before, while a thread ends what these left.
+    pub(super) late_limits: Mutex<LateLimits>,
     /// Protects the table of processes. A leaf.
     pub(super) table: Mutex<Table>,
     /// Notified, with `table`, when a spawn has finished and when a close has.
@@ -59,14 +66,24 @@ pub(super) struct Table {
     pub(super) closing: Closing,
 }
 
+/// Processes that had ended when their time limits were reached.
+#[derive(Default)]
+pub(super) struct LateLimits {
+    pub(super) processes: Vec<Arc<ProcessInner>>,
+    /// Those whose records were dropped.
+    pub(super) dropped: HashSet<Mark>,
+    /// A thread ends what they have left.
+    pub(super) has_thread: bool,
+}
+
 /// How far a manager is closed.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) enum Closing {
     #[default]
     No,
     UnderWay,
     /// The last close failed: something may be left. The next one tries again.
-    Incomplete,
+    Incomplete(Error),
     Done,
 }
 
@@ -81,6 +98,8 @@ impl ManagerInner {
         ));
         let threads = Threads::new()
             .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
+        let close_failed = EventFd::new()
+            .map_err(|error| Error::io("no descriptor to wake callers with", error))?;
         let origin = Origin {
             instance: Id::random(),
             host: Host::own(),
@@ -96,6 +115,9 @@ impl ManagerInner {
             keys: KeyTable::new(MAX_KEYS),
             origin,
             events: Arc::default(),
+            asked: Arc::default(),
+            close_failed: Arc::new(close_failed),
+            late_limits: Mutex::default(),
             table: Mutex::default(),
             spawn_finished: Condvar::new(),
         });
@@ -125,16 +147,10 @@ impl ManagerInner {
         self.events.send(event, about.owner.as_deref());
     }
 
-    fn handle_expired(&self, expired: Expired) {
+    fn handle_expired(self: &Arc<Self>, expired: Expired) {
         match expired {
             Expired::Retention(id) => self.drop_ended(id),
-            Expired::TimeLimit(id, at) => {
-                let process = self.table.lock().processes.get(&id).cloned();
-                // The process may have been dropped since, and its id used again by one with another
-                // time limit.
-                let limited = process.filter(|process| process.about.ends_at == Some(at));
-                limited.iter().for_each(|process| process.reach_limit());
-            }
+            Expired::TimeLimit(id, at) => self.reach_limit(id, at),
         }
     }
 

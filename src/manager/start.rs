@@ -129,6 +129,9 @@ impl Scope {
         let settings = Settings {
             max_line_bytes: inner.config.max_line_bytes,
             stop_grace: inner.config.stop_grace,
+            instance: inner.origin.instance,
+            asked: Arc::clone(&inner.asked),
+            close_failed: Arc::clone(&inner.close_failed),
             threads: Arc::clone(&inner.threads),
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
             slot: reservation.take_slot(),

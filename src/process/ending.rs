@@ -7,17 +7,22 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::ProcessInner;
-use crate::cookie::Cookie;
+use crate::cookie::{Cookie, Mark, OwnerMark};
 use crate::error::Error;
 use crate::id::Id;
 use crate::status::EndedBy;
 use crate::sweep::{self, Filter, FoundProcess, ScanResult};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
+use crate::sys::clock::now_in_ticks;
 use crate::sys::descriptor::poll;
+use crate::sys::proc::Stat;
 use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
 
@@ -39,17 +44,79 @@ pub(crate) struct TerminationOutcome {
     pub(crate) scan_error: Option<io::Error>,
 }
 
-/// Ends the processes, all at the same time; with an `instance` also every process that this manager
-/// has started and dropped.
+/// All processes of a manager, or of one owner in it, also those whose records were dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScopeMark {
+    pub(crate) instance: Id,
+    pub(crate) owner: Option<OwnerMark>,
+}
+
+impl ScopeMark {
+    fn includes(&self, cookie: &Cookie) -> bool {
+        let is_of_manager = |mark: Mark| mark.instance == self.instance;
+        match self.owner {
+            None => cookie.marks().any(is_of_manager),
+            Some(_) => {
+                let origin = cookie.origin.map(|origin| origin.instance);
+                origin == Some(self.instance) && cookie.owner == self.owner
+            }
+        }
+    }
+}
+
+/// The processes that were sent TERM by the stops of one manager. A program may exit at once at a second
+/// TERM, without cleaning up.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Mutex<HashSet<(Pid, u64)>>);
+
+impl Asked {
+    /// Notes a process, and returns whether it was not noted before.
+    fn note(&self, process: &FoundProcess) -> bool {
+        /// How many are noted before those that have ended are removed.
+        const MANY: usize = 256;
+        let mut asked = self.0.lock();
+        if asked.len() >= MANY {
+            asked.retain(|(pid, start)| Stat::of(*pid).is_ok_and(|stat| stat.start_time == *start));
+        }
+        asked.insert((process.pid, process.start_time))
+    }
+}
+
+/// Ends the processes, all at the same time, and everything that belongs to the scope, if there is one.
 pub(crate) fn terminate(
     processes: &[Arc<ProcessInner>],
-    instance: Option<Id>,
+    scope: Option<ScopeMark>,
     by: EndedBy,
     grace: Duration,
+    asked: &Asked,
+) -> TerminationOutcome {
+    terminate_targets(Targets::new(processes, scope), processes, by, grace, asked)
+}
+
+/// Ends what is left of processes whose records were dropped, as far as it was started before now.
+pub(crate) fn terminate_dropped(
+    marks: HashSet<Mark>,
+    by: EndedBy,
+    grace: Duration,
+    asked: &Asked,
+) -> TerminationOutcome {
+    let mut targets = Targets::new(&[], None);
+    // The ids may be used again by later starts.
+    targets.dropped = Some((marks, now_in_ticks()));
+    terminate_targets(targets, &[], by, grace, asked)
+}
+
+fn terminate_targets<'a>(
+    targets: Targets<'a>,
+    processes: &'a [Arc<ProcessInner>],
+    by: EndedBy,
+    grace: Duration,
+    asked: &'a Asked,
 ) -> TerminationOutcome {
     let mut termination = Termination {
-        targets: Targets::new(processes, instance),
+        targets,
         processes,
+        asked,
         outside_groups: HashSet::new(),
         scan_error: None,
     };
@@ -72,39 +139,56 @@ pub(crate) fn terminate(
 
 /// The processes whose members a scan finds.
 pub(super) struct Targets<'a> {
-    by_id: HashSet<Id>,
+    marks: HashSet<Mark>,
+    /// By the pid of the leader, which is the number of its group.
     by_group: HashMap<Pid, &'a ProcessInner>,
-    instance: Option<Id>,
+    scope: Option<ScopeMark>,
+    /// Processes whose records were dropped, and the latest start time of what they left, in clock ticks.
+    dropped: Option<(HashSet<Mark>, u64)>,
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(processes: &'a [Arc<ProcessInner>], instance: Option<Id>) -> Self {
+    pub(super) fn new(processes: &'a [Arc<ProcessInner>], scope: Option<ScopeMark>) -> Self {
         Targets {
-            by_id: processes.iter().map(|process| process.id).collect(),
+            marks: processes.iter().map(|process| process.mark()).collect(),
             by_group: processes
                 .iter()
                 .map(|process| (process.pid, &**process))
                 .collect(),
-            instance,
+            scope,
+            dropped: None,
         }
+    }
+
+    fn includes(&self, pid: Pid, cookie: &Cookie) -> bool {
+        let was_dropped = |(marks, until): &(HashSet<Mark>, u64)| {
+            cookie.marks().any(|mark| marks.contains(&mark))
+                && Stat::of(pid).is_ok_and(|stat| stat.start_time <= *until)
+        };
+        cookie.marks().any(|mark| self.marks.contains(&mark))
+            || self.scope.is_some_and(|scope| scope.includes(cookie))
+            || self.dropped.as_ref().is_some_and(was_dropped)
     }
 }
 
 impl Filter for Targets<'_> {
-    fn matches(&self, _pid: Pid, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
-        let carries = |cookie: &Cookie| {
-            let instance = cookie.origin.map(|origin| origin.instance);
-            cookie.is_inside(|id| self.by_id.contains(&id))
-                || (instance.is_some() && instance == self.instance)
-        };
+    fn matches(&self, pid: Pid, cookie: Option<&Cookie>, group: Option<Pid>) -> bool {
         let process = group.and_then(|group| self.by_group.get(&group));
-        cookie.is_some_and(carries) || process.is_some_and(|process| process.group.has_members())
+        // A leader may have moved to another group.
+        let is_leader = || {
+            let process = self.by_group.get(&pid);
+            process.is_some_and(|process| process.exit.now().is_none())
+        };
+        cookie.is_some_and(|cookie| self.includes(pid, cookie))
+            || process.is_some_and(|process| process.has_member(pid))
+            || is_leader()
     }
 }
 
 struct Termination<'a> {
     processes: &'a [Arc<ProcessInner>],
     targets: Targets<'a>,
+    asked: &'a Asked,
     /// The processes outside of the groups that were signalled.
     outside_groups: HashSet<Pid>,
     /// Why the last scan failed or was incomplete.
@@ -169,6 +253,7 @@ impl Termination<'_> {
         // Killed processes that have not ended. The next scan may not find them: an exiting process
         // shows no environment.
         let mut dying: Vec<FoundProcess> = Vec::new();
+        let mut has_waited = false;
         loop {
             let mut result = self.scan(&groups, KILL);
             // A pid is in use for as long as its process has not ended.
@@ -184,9 +269,12 @@ impl Termination<'_> {
                 }
                 continue;
             }
-            if deadline.passed() {
+            // None of them may be signalled, and the end of the others has not ended them.
+            let is_hopeless = has_waited && dying.iter().all(FoundProcess::is_refused);
+            if deadline.passed() || (is_hopeless && !dying.is_empty()) {
                 return dying.len().max(stuck);
             }
+            has_waited = true;
             scans_left = 2;
             let ended = self.wait_for_end(&dying, Deadline::after(SCAN_INTERVAL).min(deadline));
             if ended && result.is_still_complete() {
@@ -199,7 +287,10 @@ impl Termination<'_> {
     fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
         let mut groups = HashSet::new();
         for process in self.processes {
-            if process.signal_for_end(by, signal) {
+            // Another stop has sent it.
+            if signal == TERM && process.was_sent_term.swap(true, Ordering::AcqRel) {
+                groups.insert(process.pid);
+            } else if process.signal_for_end(by, signal) {
                 groups.insert(process.pid);
                 if signal != KILL {
                     // A stopped process does not handle the signal before CONT.
@@ -215,7 +306,7 @@ impl Termination<'_> {
     /// Scans for all that is left, and sends the signal to processes outside of the groups; KILL also
     /// to their members.
     fn scan(&mut self, groups: &HashSet<Pid>, signal: i32) -> ScanResult {
-        let outside_groups = &mut self.outside_groups;
+        let (outside_groups, asked) = (&mut self.outside_groups, self.asked);
         let leaders = &self.targets.by_group;
         let found = sweep::find(&self.targets, |one| {
             // A process that has ended meanwhile, perhaps by the signal to its group, is in no group
@@ -227,10 +318,11 @@ impl Termination<'_> {
             if is_outside && signal != 0 {
                 outside_groups.insert(one.pid);
             }
-            if signal == KILL || (signal != 0 && !is_signalled) {
-                one.signal(signal);
+            if signal == KILL {
+                one.signal(KILL);
             }
-            if signal == TERM && !is_signalled {
+            if signal == TERM && asked.note(one) && !is_signalled {
+                one.signal(TERM);
                 one.signal(CONT);
             }
         });

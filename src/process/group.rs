@@ -3,7 +3,8 @@
 //! A group's number is ours while its leader is not reaped, and after that while any member is left.
 //! But the number does not show whether the last member has ended and the number was reused. A pidfd of
 //! the leader does: since Linux 6.9 a signal through it goes to the group that the leader led, or to no
-//! process. On older kernels the number is used only while the leader is not reaped.
+//! process. On older kernels the number is used for a signal only while the leader is not reaped; after that,
+//! a process is known to be a member if it was started before the end of the leader.
 
 use std::io;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use parking_lot::Mutex;
 
 use crate::cookie::Cookie;
 use crate::sweep::{self, Filter};
-use crate::sys::child::{Pid, signal_group};
+use crate::sys;
+use crate::sys::child::{self, Pid, signal_group};
 use crate::sys::descriptor::poll;
 use crate::sys::pidfd::PidFd;
+use crate::sys::proc::Stat;
 use crate::sys::signal::{CONT, KILL};
 use crate::sys::spawn::Spawned;
 use crate::time::Deadline;
@@ -54,6 +57,38 @@ impl Group {
         }
     }
 
+    /// Signals a leader that is not reaped and has moved to another group.
+    pub(super) fn signal_unreaped_leader(&self, signal: i32) -> io::Result<()> {
+        let through_pidfd = self
+            .leader_pidfd
+            .lock()
+            .as_ref()
+            .map(|pidfd| pidfd.signal(signal));
+        match through_pidfd {
+            Some(Ok(())) => Ok(()),
+            // There is none, or a filter refuses the system call.
+            _ => child::signal(self.number, signal),
+        }
+    }
+
+    /// Whether a process whose group has this number is a member of this group. `leader_end` is when the
+    /// end of the leader was recorded, in clock ticks; `None` while the leader is not reaped.
+    ///
+    /// The number is not given to another group while this group has a member. A process that was started
+    /// before the leader ended, and has this number as its group's now, is a member: to be in a later
+    /// group with the same number, it would have to have moved there. One that was started in the same tick
+    /// may lead such a group.
+    pub(super) fn has_member(&self, pid: Pid, leader_end: Option<u64>) -> bool {
+        match self.signal_through_pidfd(0) {
+            Some(Ok(())) => true,
+            Some(Err(error)) if error.raw_os_error() == Some(sys::NO_PROCESS) => false,
+            // The kernel cannot tell, or no member may be signalled, or a filter refuses the system call.
+            Some(Err(_)) | None => {
+                leader_end.is_none_or(|end| Stat::of(pid).is_ok_and(|stat| stat.start_time < end))
+            }
+        }
+    }
+
     /// Signals the members that are left, through the pidfd. `None` if that is not possible.
     pub(super) fn signal_through_pidfd(&self, signal: i32) -> Option<io::Result<()>> {
         let pidfd = self.leader_pidfd.lock();
@@ -73,10 +108,14 @@ impl Group {
         sent
     }
 
-    /// Whether there are members, and they are certain to be ours. Unreaped zombies count.
+    /// Whether there may be members, and they are certain to be ours. Unreaped zombies count.
     pub(super) fn has_members(&self) -> bool {
-        self.signal_through_pidfd(0)
-            .is_some_and(|sent| sent.is_ok())
+        match self.signal_through_pidfd(0) {
+            Some(Ok(())) => true,
+            // There are some, of which none may be signalled; or a filter refuses the system call.
+            Some(Err(error)) => error.kind() == io::ErrorKind::PermissionDenied,
+            None => false,
+        }
     }
 
     /// Closes the pidfd if there are no members. True if it is closed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Follow, ProcessInner, Stream, terminate};
+use super::{Follow, ProcessInner, Stream};
 use crate::error::Error;
 use crate::id::Id;
 use crate::output::{Chunk, MAX_CHARACTER_BYTES, Notify, ReadOptions, Snapshot};
@@ -57,6 +57,8 @@ impl Process {
 
     /// Waits for its end. Returns as soon as its leader has ended and everything that the leader wrote
     /// can be read, even if other processes hold its output.
+    ///
+    /// Fails with [`Error::Closed`] if its manager or scope was closed and the system did not end it.
     pub fn wait(&self) -> Result<Status, Error> {
         self.wait_until(None).map(|status| status.1)
     }
@@ -70,7 +72,7 @@ impl Process {
 
     fn wait_until(&self, timeout: Option<Duration>) -> Result<(bool, Status), Error> {
         self.0.check_host()?;
-        let ended = self.0.wait(timeout.into()).is_some();
+        let ended = self.0.wait(timeout.into())?.is_some();
         Ok((ended, self.0.status()))
     }
 
@@ -140,7 +142,7 @@ impl Process {
     /// incomplete: `/proc` is not mounted, or the system is out of file descriptors.
     pub fn stop(&self, grace: Duration) -> Result<Stopped, Error> {
         self.0.check_host()?;
-        let outcome = terminate(std::slice::from_ref(&self.0), None, EndedBy::Stop, grace);
+        let outcome = self.0.terminate(EndedBy::Stop, grace);
         let (beyond_group, left) = (outcome.beyond_group, outcome.left);
         match outcome.check() {
             Err(error) if left == 0 => Err(error),
@@ -159,6 +161,7 @@ impl Process {
         self.0.check_host()?;
         self.0
             .stop_in_background(EndedBy::Stop, grace)
+            .map(drop)
             .map_err(|error| Error::io("no thread to stop the process", error))
     }
 

@@ -23,8 +23,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
+use crate::cookie::Mark;
 use crate::error::Error;
 use crate::exit::{ExitState, StopRequests};
 use crate::id::Id;
@@ -33,15 +35,17 @@ use crate::reader::Source;
 use crate::signal::Signal;
 use crate::slots::Slot;
 use crate::status::{About, EndedBy, State, Status};
-use crate::sweep;
+use crate::sweep::{self, Sent};
+use crate::sys;
 use crate::sys::child::{Pid, Presence, presence};
+use crate::sys::descriptor::EventFd;
 use crate::sys::poller::Poller;
 use crate::sys::signal::KILL;
 use crate::threads::Threads;
 use crate::time::Deadline;
 
-use ending::Targets;
-pub(crate) use ending::terminate;
+pub(crate) use ending::{Asked, ScopeMark, terminate, terminate_dropped};
+use ending::{Targets, TerminationOutcome};
 pub use follow::Follow;
 use group::Group;
 pub(crate) use handle::HandleKind;
@@ -76,6 +80,11 @@ pub(crate) trait Observer: Send + Sync {
 pub(crate) struct Settings {
     pub(crate) max_line_bytes: usize,
     pub(crate) stop_grace: Duration,
+    /// The instance id of the manager.
+    pub(crate) instance: Id,
+    pub(crate) asked: Arc<Asked>,
+    /// Set when a close of the manager or of a scope has not ended every process.
+    pub(crate) close_failed: Arc<EventFd>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) slot: Option<Slot>,
@@ -98,6 +107,14 @@ pub(crate) struct ProcessInner {
     detached: AtomicBool,
     max_line_bytes: usize,
     stop_grace: Duration,
+    instance: Id,
+    /// The processes that stops have sent TERM, of all processes of the manager.
+    asked: Arc<Asked>,
+    close_failed: Arc<EventFd>,
+    /// A stop has sent TERM to the group.
+    was_sent_term: AtomicBool,
+    /// The stops on threads of the library that are under way. A leaf.
+    background_stops: Mutex<Vec<BackgroundStop>>,
     threads: Arc<Threads>,
     observer: Box<dyn Observer>,
     /// `None`, which frees the slot, when the leader and every output have ended. A leaf.
@@ -106,7 +123,29 @@ pub(crate) struct ProcessInner {
     tasks: AtomicUsize,
 }
 
+/// A stop on a thread of the library.
+struct BackgroundStop {
+    /// When it sends KILL; `None` is never.
+    kill_at: Option<Instant>,
+    /// Disconnected when the stop is over.
+    over: Receiver<()>,
+}
+
 impl ProcessInner {
+    /// What the cookies of everything that belongs to it say.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            instance: self.instance,
+            id: self.id,
+        }
+    }
+
+    /// Whether a process whose group has the number of this one's is a member of it.
+    fn has_member(&self, pid: Pid) -> bool {
+        let leader_end = self.exit.now().map(|end| end.ticks);
+        self.group.has_member(pid, leader_end)
+    }
+
     /// The status at this moment.
     pub(crate) fn status(&self) -> Status {
         // The exit state is read before the outputs, so that the byte count of an ended process
@@ -172,12 +211,17 @@ impl ProcessInner {
         // The leader has ended, so a scan finds each survivor and signals it. A signal to the group as
         // a whole would also succeed if only unreaped zombies were left.
         let this = std::slice::from_ref(self);
+        let (mut is_signalled, mut is_refused) = (false, false);
         let found = sweep::find(&Targets::new(this, None), |survivor| {
-            survivor.signal(number)
+            match survivor.signal(number) {
+                Sent::Delivered => is_signalled = true,
+                Sent::Refused => is_refused = true,
+                Sent::Ended => {}
+            }
         });
-        let (is_signalled, scan_error) = match found {
-            Ok(result) => (!result.found.is_empty(), result.scan_error),
-            Err(error) => (false, Some(error)),
+        let scan_error = match found {
+            Ok(result) => result.scan_error,
+            Err(error) => Some(error),
         };
         // The scan was incomplete and has found no process, so the group is signalled as a whole.
         let signals_group = || {
@@ -187,6 +231,10 @@ impl ProcessInner {
         };
         match scan_error {
             None if is_signalled => Ok(()),
+            None if is_refused => {
+                let what = format!("cannot send {signal}");
+                Err(Error::io(what, sys::not_permitted()))
+            }
             None => Err(Error::NotRunning { id: self.id }),
             Some(_) if !is_signalled && signals_group() => Ok(()),
             Some(error) => {
@@ -222,11 +270,24 @@ impl ProcessInner {
                     Presence::Zombie => Some(self.group.signal_unreaped_group(number)),
                     Presence::Alive => {
                         ask(requests);
-                        Some(self.group.signal_unreaped_group(number))
+                        let sent = self.group.signal_unreaped_group(number);
+                        let is_empty = sent
+                            .as_ref()
+                            .is_err_and(|error| error.raw_os_error() == Some(sys::NO_PROCESS));
+                        // The leader runs, so it has moved to another group.
+                        Some(match is_empty {
+                            true => self.group.signal_unreaped_leader(number),
+                            false => sent,
+                        })
                     }
                 }
             })
             .flatten()
+    }
+
+    /// Ends it on the calling thread, with everything that it left behind.
+    fn terminate(self: &Arc<Self>, by: EndedBy, grace: Duration) -> TerminationOutcome {
+        terminate(std::slice::from_ref(self), None, by, grace, &self.asked)
     }
 
     /// Stops a process that has not ended, and waits for the stop until the deadline. After the
@@ -239,13 +300,7 @@ impl ProcessInner {
         if self.exit.now().is_some() {
             return Ok(());
         }
-        let process = Arc::clone(self);
-        let (done, over) = crossbeam_channel::bounded::<()>(0);
-        self.threads.spawn_thread(move || {
-            terminate(std::slice::from_ref(&process), None, by, process.stop_grace);
-            // Dropped at the end of the stop, also after a panic.
-            drop(done);
-        })?;
+        let over = self.stop_in_background(by, self.stop_grace)?;
         match deadline.instant() {
             Some(at) => drop(over.recv_deadline(at)),
             None => drop(over.recv()),
@@ -253,23 +308,47 @@ impl ProcessInner {
         Ok(())
     }
 
-    /// Stops the process on another thread, for callers that must not wait.
-    fn stop_in_background(self: &Arc<Self>, by: EndedBy, grace: Duration) -> std::io::Result<()> {
-        let process = Arc::clone(self);
-        let stop = move || {
-            terminate(std::slice::from_ref(&process), None, by, grace);
-            process.observer.stopped(process.id, &process.about);
+    /// Stops the process on another thread, for callers that must not wait. The returned channel is
+    /// disconnected when the stop is over.
+    ///
+    /// If a stop is under way that sends KILL no later, no other one is begun: a caller that repeats a
+    /// request would need a thread for each.
+    fn stop_in_background(
+        self: &Arc<Self>,
+        by: EndedBy,
+        grace: Duration,
+    ) -> std::io::Result<Receiver<()>> {
+        let kill_at = Deadline::after(grace).instant();
+        let is_soon_enough = |stop: &&BackgroundStop| match (stop.kill_at, kill_at) {
+            (Some(under_way), Some(asked)) => under_way <= asked,
+            (under_way, asked) => under_way.is_some() || asked.is_none(),
         };
-        self.threads.spawn_thread(stop).map(drop)
+        let mut stops = self.background_stops.lock();
+        if let Some(stop) = stops.iter().find(is_soon_enough) {
+            return Ok(stop.over.clone());
+        }
+        let (done, over) = crossbeam_channel::bounded::<()>(0);
+        let own = over.clone();
+        let process = Arc::clone(self);
+        self.threads.spawn_thread(move || {
+            // Removed also after a panic.
+            let under_way = UnderWay(&process, own);
+            process.terminate(by, grace);
+            // Before the event: a stop that is attached to this one is told by the same event.
+            drop(under_way);
+            process.observer.stopped(process.id, &process.about);
+            drop(done);
+        })?;
+        stops.push(BackgroundStop {
+            kill_at,
+            over: over.clone(),
+        });
+        Ok(over)
     }
 
     /// Called by the timer thread when the time limit is reached. It does not wait for the grace
     /// period.
     pub(crate) fn reach_limit(self: &Arc<Self>) {
-        if self.exit.now().is_some() {
-            // The limit does not apply to survivors.
-            return;
-        }
         if self
             .stop_in_background(EndedBy::Limit, self.stop_grace)
             .is_err()
@@ -277,6 +356,16 @@ impl ProcessInner {
             // Out of threads to wait for a grace period: KILL at once.
             self.signal_for_end(EndedBy::Limit, KILL);
         }
+    }
+}
+
+/// A background stop of a process, until it is dropped.
+struct UnderWay<'a>(&'a ProcessInner, Receiver<()>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut stops = self.0.background_stops.lock();
+        stops.retain(|stop| !stop.over.same_channel(&self.1));
     }
 }
 

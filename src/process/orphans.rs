@@ -12,7 +12,7 @@ use crate::cookie::Cookie;
 use crate::error::Error;
 use crate::host::{Host, Namespaces};
 use crate::id::Id;
-use crate::sweep::{self, Filter};
+use crate::sweep::{self, Filter, FoundProcess};
 use crate::sys;
 use crate::sys::child::Pid;
 use crate::sys::proc::Stat;
@@ -26,7 +26,10 @@ pub(crate) fn end_orphans() -> Result<usize, Error> {
     let orphans = Orphans::new().map_err(failed)?;
     let mut ended = HashSet::new();
     loop {
-        let result = sweep::find(&orphans, |one| one.signal(KILL)).map_err(failed)?;
+        let result = sweep::find(&orphans, |one| {
+            one.signal(KILL);
+        })
+        .map_err(failed)?;
         let left = result.found;
         ended.extend(left.iter().map(|one| one.pid));
         if left.is_empty() {
@@ -34,6 +37,10 @@ pub(crate) fn end_orphans() -> Result<usize, Error> {
                 Some(error) => Err(failed(error)),
                 None => Ok(ended.len()),
             };
+        }
+        if left.iter().all(FoundProcess::is_refused) {
+            let what = format!("{} processes may not be ended", left.len());
+            return Err(Error::io(what, sys::not_permitted()));
         }
         if deadline.passed() {
             let what = format!("{} processes did not end after KILL", left.len());
@@ -71,7 +78,8 @@ impl Orphans {
                 Ok(stat) => stat,
                 // It has ended, or `/proc` does not show it.
                 Err(_) => {
-                    own_ids = Cookie::own_ancestors();
+                    let ids = Cookie::own_ancestors().into_iter().map(|mark| mark.id);
+                    own_ids = ids.collect();
                     break;
                 }
             };

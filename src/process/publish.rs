@@ -6,11 +6,13 @@
 //! wrote is in the outputs, an output whose pipe no process holds is closed, and the slot is free if all
 //! outputs are closed.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ProcessInner;
-use crate::exit::ExitRecord;
+use crate::error::Error;
+use crate::exit::{ExitRecord, Waited};
 use crate::output::Output;
 use crate::reader::{ReadOutcome, Source};
 use crate::reaper;
@@ -25,16 +27,21 @@ use crate::time::Deadline;
 const HANGUP_TIMEOUT: Duration = Duration::from_millis(1);
 
 impl ProcessInner {
-    /// Waits for the end; `None` when the deadline comes first.
+    /// Waits for the end. Fails with [`Error::Closed`] if a close could not end the leader.
     ///
     /// The caller polls the pidfd, as the reaper does, and publishes the end if it is scheduled first.
-    /// Waiting for the reaper to publish it would cost a second wake-up.
-    pub(super) fn wait(&self, deadline: Deadline) -> Option<ExitRecord> {
+    /// Waiting for the reaper to publish it would cost a second wake-up. A close that fails wakes all callers
+    /// that poll, of every process of the manager; these go on to wait on the condition variable.
+    pub(super) fn wait(&self, deadline: Deadline) -> Result<Option<ExitRecord>, Error> {
         let pidfd = self.group.leader_pidfd();
         if let Some(pidfd) = pidfd.as_ref().and_then(|pidfd| pidfd.pollable()) {
             while self.exit.now().is_none() && !deadline.passed() {
-                let mut set = [PollFd::readable(pidfd)];
-                if poll(&mut set, deadline.left()).is_err() || set[0].hung_up() {
+                let mut set = [
+                    PollFd::readable(pidfd),
+                    PollFd::readable(self.close_failed.as_fd()),
+                ];
+                let is_polled = poll(&mut set, deadline.left()).is_ok();
+                if !is_polled || set[0].hung_up() || set[1].has_input() {
                     break;
                 }
                 // A traced leader cannot be reaped yet. The reaper waits until it can.
@@ -43,7 +50,17 @@ impl ProcessInner {
                 }
             }
         }
-        self.exit.wait(deadline)
+        match self.exit.wait_unless_abandoned(deadline) {
+            Waited::Ended(record) => Ok(Some(record)),
+            Waited::TimedOut => Ok(None),
+            Waited::Abandoned => Err(Error::Closed),
+        }
+    }
+
+    /// Wakes the callers that wait for the end if the leader could not be ended. The caller of this sets
+    /// the manager's `close_failed` after it.
+    pub(crate) fn abandon(&self) {
+        self.exit.abandon();
     }
 
     /// Publishes the end of a leader that has exited, after everything that it wrote is in the outputs.

@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::output::{Notify, ReadOptions, ReadState, Sizes};
 use crate::spawn::{OutputPipes, SpawnSpec, spawn};
 use crate::sys::cstrings::CStrings;
+use crate::sys::descriptor::EventFd;
 use crate::sys::pidfd::PidFd;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,6 +96,9 @@ fn prepare(
     let settings = Settings {
         max_line_bytes: 0,
         stop_grace: Duration::ZERO,
+        instance: Id::random(),
+        asked: Arc::default(),
+        close_failed: Arc::new(EventFd::new().expect("a descriptor")),
         threads: Arc::clone(threads),
         observer: Box::new(observer),
         slot: None,
@@ -157,7 +161,10 @@ fn a_panic_of_the_reader_ends_its_process() {
     let options = ReadOptions::default();
     let chunk = output.read(100, &mut [0; 8], options, deadline, || ());
     assert_eq!(chunk.state, ReadState::Eof);
-    let end = process.wait(deadline).expect("it is killed");
+    let end = process
+        .wait(deadline)
+        .expect("it is open")
+        .expect("it is killed");
     assert!(matches!(end.state, State::Signaled { signal: KILL, .. }));
     assert!(threads.close(deadline));
     assert_eq!(warnings.load(Ordering::Relaxed), 1);
@@ -180,15 +187,14 @@ fn a_panic_of_the_observer_delays_no_caller() {
     assert!(threads.close(deadline));
 }
 
-/// The limit and the end may come at the same time. After the end, the limit does not apply to
-/// survivors.
+/// The limit and the end may come at the same time.
 #[test]
-fn a_limit_after_the_end_is_none() {
+fn a_limit_after_the_end_ends_what_is_left() {
     let threads = Threads::new().expect("descriptors");
     let command = "sleep 600 >/dev/null 2>&1 & echo $!";
     let process = start(&threads, command);
     let deadline = Deadline::after(Duration::from_secs(30));
-    assert!(process.wait(deadline).is_some());
+    assert!(process.wait(deadline).expect("it is open").is_some());
     let survivor: Pid = {
         let text = process.outputs[0].snapshot(0).text;
         text.trim().parse().expect("a pid")
@@ -199,5 +205,5 @@ fn a_limit_after_the_end_is_none() {
     let stat = std::fs::read_to_string(format!("/proc/{survivor}/stat")).unwrap_or_default();
     let lives = stat.contains(") ") && !stat.contains(") Z ") && !stat.contains(") X ");
     let _ = PidFd::open(survivor).and_then(|survivor| survivor.signal(KILL));
-    assert!(lives, "{stat:?}");
+    assert!(!lives, "{stat:?}");
 }

@@ -121,6 +121,12 @@ fn duration(time: libc::timeval) -> Duration {
     Duration::new(seconds, micros * 1_000)
 }
 
+/// Sends a signal to the process that has this pid.
+pub(crate) fn signal(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two numbers and touches no memory of ours.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// Sends a signal to each member of a process group.
 pub(crate) fn signal_group(group: Pid, signal: i32) -> io::Result<()> {
     // SAFETY: kill takes two numbers and touches no memory of ours.

@@ -65,6 +65,11 @@ pub(crate) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
 }
 
+/// "Operation not permitted".
+pub(crate) fn not_permitted() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPERM)
+}
+
 /// "Connection timed out", also used for other timeouts.
 pub(crate) fn timed_out() -> io::Error {
     io::Error::from_raw_os_error(libc::ETIMEDOUT)
