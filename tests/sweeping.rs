@@ -8,6 +8,7 @@ mod tools;
 
 use std::ffi::CString;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
@@ -106,27 +107,30 @@ fn kernel_orphans_of_a_host_that_has_ended_are_ended() {
 /// What has wiped its environment is known by the group of an orphan that has not.
 #[test]
 fn kernel_members_of_the_group_of_an_orphan_are_ended() {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "env -i sleep 300 & echo $!; wait"])
-        .process_group(0)
-        .stdout(Stdio::piped());
-    let mut orphan = with_cookie(command, &host_that_is_gone())
-        .spawn()
-        .expect("it starts");
-    let mut line = String::new();
-    let output = orphan.stdout.take().expect("a pipe");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("a line");
-    let member: u32 = line.trim().parse().expect("a pid");
-    // The shell forks before the member has another environment.
-    eventually("it has no cookie", || {
-        fs::read(format!("/proc/{member}/environ")).is_ok_and(|bytes| bytes.is_empty())
-            && fs::read(format!("/proc/{member}/cmdline"))
-                .is_ok_and(|text| text.starts_with(b"sleep"))
+    let test = "kernel_members_of_the_group_of_an_orphan_are_ended";
+    // In a pid namespace without other sweeps.
+    in_a_copy(Place::OwnTable, test, || {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "env -i sleep 300 & echo $!; wait"])
+            .process_group(0)
+            .stdout(Stdio::piped());
+        let mut orphan = with_cookie(command, &host_that_is_gone())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        let output = orphan.stdout.take().expect("a pipe");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        let member: u32 = line.trim().parse().expect("a pid");
+        let shows = |file: &str| fs::read(format!("/proc/{member}/{file}")).expect("it runs");
+        // The shell forks before the member has another environment.
+        eventually("it has no cookie", || {
+            shows("cmdline").starts_with(b"sleep") && shows("environ").is_empty()
+        });
+        assert_eq!(open().sweep_orphans().expect("it looks"), 2);
+        assert!(was_killed(&mut orphan));
+        assert!(!is_alive(member));
     });
-    open().sweep_orphans().expect("it looks");
-    assert!(was_killed(&mut orphan));
-    assert!(!is_alive(member));
 }
 
 /// Runs `sweep` in a program of its own: a copy of this one that runs the test again.
