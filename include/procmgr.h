@@ -627,7 +627,7 @@ int32_t mgr_close(mgr_t manager);
  * - MGR_ERR_HANDLE
  * - MGR_ERR_IO: as for mgr_close. The handle is released all the same.
  *
- * Blocks: as mgr_close for a manager; not for a scope.
+ * Blocks: as mgr_close for a manager, unless mgr_close has failed before; not for a scope.
  */
 int32_t mgr_release(mgr_t manager);
 
@@ -1034,8 +1034,8 @@ int32_t mgr_request_owner(mgr_request_t request, const char *owner);
 int32_t mgr_request_background(mgr_request_t request, int32_t background);
 
 /**
- * Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM, the
- * manager's stop grace, KILL.
+ * Sets a time limit. When it is reached, the process is ended: TERM, the manager's stop grace, KILL. If its
+ * leader has ended before, what it left behind is ended.
  *
  * Parameters:
  * - limit_ms: milliseconds; negative (the default) is no limit. 0 is refused by mgr_start.
@@ -1303,6 +1303,7 @@ int32_t mgr_inspect(mgr_t manager, const char *id, struct mgr_process *process);
  * Returns:
  * - MGR_OK: it has ended.
  * - MGR_TIMEOUT: it runs.
+ * - MGR_ERR_CLOSED: mgr_close could not end it.
  * - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
  * - MGR_ERR_NOT_FOUND
  * - MGR_ERR_INVALID

@@ -56,7 +56,8 @@
 //!
 //! A signal never reaches a reused pid. A group is signalled by its number, under the lock under which its
 //! leader is reaped, or, since Linux 6.9, through the pidfd of its leader. Every other process is signalled
-//! through a pidfd of its own. There is one exception: before Linux 6.9, a host that reaps the leader itself
+//! through a pidfd of its own, or, if a filter refuses that, by its pid, with its start time checked right
+//! before. There is one exception: before Linux 6.9, a host that reaps the leader itself
 //! can do so between the check for that and the signal.
 //!
 //! # Limits

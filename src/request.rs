@@ -127,8 +127,8 @@ impl Request {
         self
     }
 
-    /// Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM,
-    /// the manager's stop grace, KILL. Default: `None`, no limit.
+    /// Sets a time limit. When it is reached, the process is ended: TERM, the manager's stop grace, KILL. If
+    /// its leader has ended before, what it left behind is ended. Default: `None`, no limit.
     pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.time_limit = limit.into();
         self

@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use procmgr::{ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE, ReadState, Request, State, Stream};
+use procmgr::{
+    ANCESTORS_VARIABLE, HOST_VARIABLE, ID_VARIABLE, OWNER_VARIABLE, ReadState, Request, State,
+    Stream,
+};
 use procmgr::{Chunk, Config, EndedBy, Environment, Error, Manager, Process, ReadOptions};
 
 mod common;
@@ -611,7 +614,7 @@ fn base(variables: &[(&str, &str)]) -> Environment {
 
 /// Whether a variable does not belong to the cookie, except the id.
 fn is_inherited(name: &str) -> bool {
-    !["PATH", HOST_VARIABLE, ANCESTORS_VARIABLE].contains(&name)
+    !["PATH", HOST_VARIABLE, OWNER_VARIABLE, ANCESTORS_VARIABLE].contains(&name)
 }
 
 /// The sorted environment of a program, without `PATH` and the host's part of the cookie.

@@ -240,8 +240,8 @@ pub extern "C" fn mgr_request_background(request: mgr_request_t, background: i32
     })
 }
 
-/// Sets a time limit. When it is reached and the leader has not ended, the process is ended: TERM, the
-/// manager's stop grace, KILL.
+/// Sets a time limit. When it is reached, the process is ended: TERM, the manager's stop grace, KILL. If its
+/// leader has ended before, what it left behind is ended.
 ///
 /// Parameters:
 /// - limit_ms: milliseconds; negative (the default) is no limit. 0 is refused by mgr_start.

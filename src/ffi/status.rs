@@ -105,6 +105,7 @@ pub unsafe extern "C" fn mgr_inspect(
 /// Returns:
 /// - MGR_OK: it has ended.
 /// - MGR_TIMEOUT: it runs.
+/// - MGR_ERR_CLOSED: mgr_close could not end it.
 /// - MGR_ERR_EXPIRED: it was started with a key, has ended and was dropped. process holds its final state.
 /// - MGR_ERR_NOT_FOUND
 /// - MGR_ERR_INVALID

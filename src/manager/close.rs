@@ -76,7 +76,7 @@ impl Scope {
         let mut left = processes.iter().filter(is_running).peekable();
         if left.peek().is_some() {
             left.for_each(|process| process.abandon());
-            inner.close_failed.set();
+            inner.close_signal.set();
         }
         if is_manager {
             inner.keys.close();
@@ -87,7 +87,10 @@ impl Scope {
         let result = outcome.check();
         if is_manager {
             inner.table.lock().closing = match &result {
-                Ok(()) => Closing::Done,
+                Ok(()) => {
+                    inner.close_signal.release();
+                    Closing::Done
+                }
                 Err(error) => Closing::Incomplete(error.clone()),
             };
             inner.spawn_finished.notify_all();

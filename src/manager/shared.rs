@@ -19,11 +19,10 @@ use crate::expiry::{Expired, Expiry};
 use crate::host::Host;
 use crate::id::Id;
 use crate::keys::{KeyTable, MAX_KEYS};
-use crate::process::{Asked, ProcessInner};
+use crate::process::{Asked, CloseSignal, ProcessInner};
 use crate::slots::Slots;
 use crate::status::About;
 use crate::sync::{Condvar, Mutex};
-use crate::sys::descriptor::EventFd;
 use crate::threads::Threads;
 
 /// The state of a manager. Its scopes and the observers of its processes refer to it.
@@ -44,7 +43,7 @@ pub(super) struct ManagerInner {
     /// The processes that were sent TERM.
     pub(super) asked: Arc<Asked>,
     /// Set when a close has not ended every process, for callers that wait for one.
-    pub(super) close_failed: Arc<EventFd>,
+    pub(super) close_signal: Arc<CloseSignal>,
     /// The time limits of processes that had ended before, while a thread ends what these left.
     pub(super) late_limits: Mutex<LateLimits>,
     /// Protects the table of processes. A leaf.
@@ -98,7 +97,7 @@ impl ManagerInner {
         ));
         let threads = Threads::new()
             .map_err(|error| Error::io("no descriptor for the threads to wait with", error))?;
-        let close_failed = EventFd::new()
+        let close_signal = CloseSignal::new()
             .map_err(|error| Error::io("no descriptor to wake callers with", error))?;
         let origin = Origin {
             instance: Id::random(),
@@ -116,7 +115,7 @@ impl ManagerInner {
             origin,
             events: Arc::default(),
             asked: Arc::default(),
-            close_failed: Arc::new(close_failed),
+            close_signal: Arc::new(close_signal),
             late_limits: Mutex::default(),
             table: Mutex::default(),
             spawn_finished: Condvar::new(),

@@ -131,7 +131,7 @@ impl Scope {
             stop_grace: inner.config.stop_grace,
             instance: inner.origin.instance,
             asked: Arc::clone(&inner.asked),
-            close_failed: Arc::clone(&inner.close_failed),
+            close_signal: Arc::clone(&inner.close_signal),
             threads: Arc::clone(&inner.threads),
             observer: Box::new(ManagerObserver(Arc::downgrade(inner))),
             slot: reservation.take_slot(),

@@ -82,10 +82,22 @@ impl Group {
         match self.signal_through_pidfd(0) {
             Some(Ok(())) => true,
             Some(Err(error)) if error.raw_os_error() == Some(sys::NO_PROCESS) => false,
-            // The kernel cannot tell, or no member may be signalled, or a filter refuses the system call.
+            // There are members, of which none may be signalled.
+            Some(Err(_)) if self.can_ask_kernel() => true,
+            // The kernel cannot tell, or a filter refuses the system call.
             Some(Err(_)) | None => {
                 leader_end.is_none_or(|end| Stat::of(pid).is_ok_and(|stat| stat.start_time < end))
             }
+        }
+    }
+
+    /// Whether the kernel answers a signal 0 to the leader, which is reaped or may be signalled, as it should.
+    fn can_ask_kernel(&self) -> bool {
+        let pidfd = self.leader_pidfd.lock();
+        let sent = pidfd.as_ref().map(|pidfd| pidfd.signal(0));
+        match sent {
+            Some(Err(error)) => error.raw_os_error() == Some(sys::NO_PROCESS),
+            sent => sent.is_some(),
         }
     }
 

@@ -38,7 +38,6 @@ use crate::status::{About, EndedBy, State, Status};
 use crate::sweep::{self, Sent};
 use crate::sys;
 use crate::sys::child::{Pid, Presence, presence};
-use crate::sys::descriptor::EventFd;
 use crate::sys::poller::Poller;
 use crate::sys::signal::KILL;
 use crate::threads::Threads;
@@ -51,6 +50,7 @@ use group::Group;
 pub(crate) use handle::HandleKind;
 pub use handle::Process;
 pub(crate) use orphans::end_orphans;
+pub(crate) use publish::CloseSignal;
 pub(crate) use tasks::Preparation;
 
 /// A stream of output.
@@ -84,7 +84,7 @@ pub(crate) struct Settings {
     pub(crate) instance: Id,
     pub(crate) asked: Arc<Asked>,
     /// Set when a close of the manager or of a scope has not ended every process.
-    pub(crate) close_failed: Arc<EventFd>,
+    pub(crate) close_signal: Arc<CloseSignal>,
     pub(crate) threads: Arc<Threads>,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) slot: Option<Slot>,
@@ -110,7 +110,7 @@ pub(crate) struct ProcessInner {
     instance: Id,
     /// The processes that stops have sent TERM, of all processes of the manager.
     asked: Arc<Asked>,
-    close_failed: Arc<EventFd>,
+    close_signal: Arc<CloseSignal>,
     /// A stop has sent TERM to the group.
     was_sent_term: AtomicBool,
     /// The stops on threads of the library that are under way. A leaf.

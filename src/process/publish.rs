@@ -6,9 +6,12 @@
 //! wrote is in the outputs, an output whose pipe no process holds is closed, and the slot is free if all
 //! outputs are closed.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::ProcessInner;
 use crate::error::Error;
@@ -18,13 +21,40 @@ use crate::reader::{ReadOutcome, Source};
 use crate::reaper;
 use crate::sys;
 use crate::sys::child::{Child, Pid};
-use crate::sys::descriptor::{PollFd, poll};
+use crate::sys::descriptor::{EventFd, PollFd, poll};
 use crate::sys::pidfd::PidFd;
 use crate::time::Deadline;
 
 /// How long the thread that publishes an end waits for the hang-up of a pipe, which a child of another start
 /// may hold until its exec.
 const HANGUP_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// Wakes the callers that poll for the end of a process when a close could not end every process of the
+/// manager. One for each manager.
+#[derive(Debug)]
+pub(crate) struct CloseSignal(Mutex<Option<Arc<EventFd>>>);
+
+impl CloseSignal {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(CloseSignal(Mutex::new(Some(Arc::new(EventFd::new()?)))))
+    }
+
+    /// Wakes the callers that poll, and each later one.
+    pub(crate) fn set(&self) {
+        if let Some(eventfd) = self.get() {
+            eventfd.set();
+        }
+    }
+
+    /// Closes the descriptor: every process has ended.
+    pub(crate) fn release(&self) {
+        self.0.lock().take();
+    }
+
+    fn get(&self) -> Option<Arc<EventFd>> {
+        self.0.lock().clone()
+    }
+}
 
 impl ProcessInner {
     /// Waits for the end. Fails with [`Error::Closed`] if a close could not end the leader.
@@ -35,10 +65,13 @@ impl ProcessInner {
     pub(super) fn wait(&self, deadline: Deadline) -> Result<Option<ExitRecord>, Error> {
         let pidfd = self.group.leader_pidfd();
         if let Some(pidfd) = pidfd.as_ref().and_then(|pidfd| pidfd.pollable()) {
+            let close_signal = self.close_signal.get();
             while self.exit.now().is_none() && !deadline.passed() {
                 let mut set = [
                     PollFd::readable(pidfd),
-                    PollFd::readable(self.close_failed.as_fd()),
+                    close_signal
+                        .as_ref()
+                        .map_or_else(PollFd::none, |signal| PollFd::readable(signal.as_fd())),
                 ];
                 let is_polled = poll(&mut set, deadline.left()).is_ok();
                 if !is_polled || set[0].hung_up() || set[1].has_input() {
@@ -58,7 +91,7 @@ impl ProcessInner {
     }
 
     /// Wakes the callers that wait for the end if the leader could not be ended. The caller of this sets
-    /// the manager's `close_failed` after it.
+    /// the manager's `close_signal` after it.
     pub(crate) fn abandon(&self) {
         self.exit.abandon();
     }

@@ -95,7 +95,7 @@ impl ProcessInner {
             stop_grace: settings.stop_grace,
             instance: settings.instance,
             asked: settings.asked,
-            close_failed: settings.close_failed,
+            close_signal: settings.close_signal,
             was_sent_term: AtomicBool::new(false),
             background_stops: Mutex::default(),
             threads: settings.threads,

@@ -12,7 +12,6 @@ use crate::host::Host;
 use crate::output::{Notify, ReadOptions, ReadState, Sizes};
 use crate::spawn::{OutputPipes, SpawnSpec, spawn};
 use crate::sys::cstrings::CStrings;
-use crate::sys::descriptor::EventFd;
 use crate::sys::pidfd::PidFd;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -98,7 +97,7 @@ fn prepare(
         stop_grace: Duration::ZERO,
         instance: Id::random(),
         asked: Arc::default(),
-        close_failed: Arc::new(EventFd::new().expect("a descriptor")),
+        close_signal: Arc::new(CloseSignal::new().expect("a descriptor")),
         threads: Arc::clone(threads),
         observer: Box::new(observer),
         slot: None,
