@@ -124,10 +124,11 @@ impl ScanResult {
 ///
 /// A process that forks and exits during the scan is missed together with its child. So the listing
 /// repeats until no pid was allocated while it was checked, which the last allocated pid shows, or
-/// until it has no new pid, or [`MAX_LISTINGS`] times. [`ScanResult::is_still_complete`] tells whether the
+/// until it has no new pid, or [`MAX_LISTINGS`] times, or until the deadline. [`ScanResult::is_still_complete`] tells whether the
 /// result is certain.
 pub(crate) fn find(
     filter: &impl Filter,
+    deadline: Deadline,
     each: impl FnMut(&FoundProcess),
 ) -> io::Result<ScanResult> {
     proc::check_mounted()?;
@@ -151,14 +152,17 @@ pub(crate) fn find(
         // Those with the highest pids are most likely to be gone soon.
         new.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
         new.retain(|pid| scan.check(*pid) == Verdict::Executing);
-        let deadline = Deadline::after(EXEC_TIMEOUT);
-        while !new.is_empty() && !deadline.passed() {
+        let exec_deadline = Deadline::after(EXEC_TIMEOUT).min(deadline);
+        while !new.is_empty() && !exec_deadline.passed() {
             let _ = poll(&mut [], Some(EXEC_POLL_INTERVAL));
             new.retain(|pid| scan.check(*pid) == Verdict::Executing);
         }
         undecided |= !new.is_empty();
         if before.is_some() && proc::last_pid() == before {
             last_pid = before;
+            break;
+        }
+        if deadline.passed() {
             break;
         }
     }

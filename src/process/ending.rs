@@ -33,6 +33,9 @@ pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// one scan finds them.
 pub(super) const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long the leaders may take to end after KILL before the first scan.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
 /// The result of ending some processes.
 #[derive(Debug, Default)]
 pub(crate) struct TerminationOutcome {
@@ -216,7 +219,7 @@ impl Termination<'_> {
     /// Sends TERM to every process once. True if nothing was left before the deadline.
     fn send_term(&mut self, by: EndedBy, deadline: Deadline) -> bool {
         let groups = self.signal_groups(by, TERM);
-        let mut result = self.scan(&groups, TERM);
+        let mut result = self.scan(&groups, TERM, deadline);
         for process in self.processes {
             if process.exit.wait(deadline).is_none() {
                 return false;
@@ -230,7 +233,7 @@ impl Termination<'_> {
                 return true;
             }
             // TERM is not sent twice: many programs exit at once at the second one.
-            result = self.scan(&groups, 0);
+            result = self.scan(&groups, 0, deadline);
             if result.found.is_empty() && !self.groups_have_members() {
                 return true;
             }
@@ -241,11 +244,9 @@ impl Termination<'_> {
     /// at the deadline.
     fn kill_all(&mut self, by: EndedBy, deadline: Deadline) -> usize {
         let groups = self.signal_groups(by, KILL);
-        let stuck = self
-            .processes
-            .iter()
-            .filter(|process| process.exit.wait(deadline).is_none())
-            .count();
+        // Most end at once, and then a scan need not find them. One that does not end must not keep the
+        // others from being looked for.
+        self.count_leaders_left(Deadline::after(FIRST_WAIT).min(deadline));
         // If the first scan finds nothing, it is enough. Else two scans in a row must find nothing,
         // because a process may fork during a scan and its child may get a lower pid; or no process was
         // made since the scan.
@@ -255,7 +256,7 @@ impl Termination<'_> {
         let mut dying: Vec<FoundProcess> = Vec::new();
         let mut has_waited = false;
         loop {
-            let mut result = self.scan(&groups, KILL);
+            let mut result = self.scan(&groups, KILL, deadline);
             // A pid is in use for as long as its process has not ended.
             dying.retain(|one| !one.has_ended());
             result
@@ -265,22 +266,29 @@ impl Termination<'_> {
             if dying.is_empty() && !self.groups_have_members() {
                 scans_left -= 1;
                 if scans_left == 0 || deadline.passed() {
-                    return stuck;
+                    return self.count_leaders_left(deadline);
                 }
                 continue;
             }
             // None of them may be signalled, and the end of the others has not ended them.
             let is_hopeless = has_waited && dying.iter().all(FoundProcess::is_refused);
             if deadline.passed() || (is_hopeless && !dying.is_empty()) {
-                return dying.len().max(stuck);
+                return dying.len().max(self.count_leaders_left(Deadline::now()));
             }
             has_waited = true;
             scans_left = 2;
             let ended = self.wait_for_end(&dying, Deadline::after(SCAN_INTERVAL).min(deadline));
             if ended && result.is_still_complete() {
-                return stuck;
+                return self.count_leaders_left(deadline);
             }
         }
+    }
+
+    /// Waits until all leaders have ended or the deadline has passed. Returns how many have not ended.
+    fn count_leaders_left(&self, deadline: Deadline) -> usize {
+        let processes = self.processes.iter();
+        let left = processes.filter(|process| process.exit.wait(deadline).is_none());
+        left.count()
     }
 
     /// Signals the groups that are certain to be ours, and returns them.
@@ -305,10 +313,10 @@ impl Termination<'_> {
 
     /// Scans for all that is left, and sends the signal to processes outside of the groups; KILL also
     /// to their members.
-    fn scan(&mut self, groups: &HashSet<Pid>, signal: i32) -> ScanResult {
+    fn scan(&mut self, groups: &HashSet<Pid>, signal: i32, deadline: Deadline) -> ScanResult {
         let (outside_groups, asked) = (&mut self.outside_groups, self.asked);
         let leaders = &self.targets.by_group;
-        let found = sweep::find(&self.targets, |one| {
+        let found = sweep::find(&self.targets, deadline, |one| {
             // A process that has ended meanwhile, perhaps by the signal to its group, is in no group
             // and does not count.
             let group = group_of(one.pid).ok();

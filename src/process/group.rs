@@ -152,7 +152,7 @@ impl Group {
 
     fn has_lasting_members(&self) -> bool {
         let deadline = Deadline::after(GROUP_EXIT_GRACE);
-        if let Ok(result) = sweep::find(&Members(self), |_| ()) {
+        if let Ok(result) = sweep::find(&Members(self), deadline, |_| ()) {
             if result.scan_error.is_none() {
                 return !sweep::wait_for_end(&result.found, deadline);
             }

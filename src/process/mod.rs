@@ -212,13 +212,16 @@ impl ProcessInner {
         // a whole would also succeed if only unreaped zombies were left.
         let this = std::slice::from_ref(self);
         let (mut is_signalled, mut is_refused) = (false, false);
-        let found = sweep::find(&Targets::new(this, None), |survivor| {
-            match survivor.signal(number) {
-                Sent::Delivered => is_signalled = true,
-                Sent::Refused => is_refused = true,
-                Sent::Ended => {}
-            }
-        });
+        let found =
+            sweep::find(
+                &Targets::new(this, None),
+                Deadline::NEVER,
+                |survivor| match survivor.signal(number) {
+                    Sent::Delivered => is_signalled = true,
+                    Sent::Refused => is_refused = true,
+                    Sent::Ended => {}
+                },
+            );
         let scan_error = match found {
             Ok(result) => result.scan_error,
             Err(error) => Some(error),

@@ -26,7 +26,7 @@ pub(crate) fn end_orphans() -> Result<usize, Error> {
     let orphans = Orphans::new().map_err(failed)?;
     let mut ended = HashSet::new();
     loop {
-        let result = sweep::find(&orphans, |one| {
+        let result = sweep::find(&orphans, deadline, |one| {
             one.signal(KILL);
         })
         .map_err(failed)?;
