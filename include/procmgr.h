@@ -1035,7 +1035,7 @@ int32_t mgr_request_background(mgr_request_t request, int32_t background);
 
 /**
  * Sets a time limit. When it is reached, the process is ended: TERM, the manager's stop grace, KILL. If its
- * leader has ended before, what it left behind is ended.
+ * leader has ended before, what it left behind is ended, within a second of the limit.
  *
  * Parameters:
  * - limit_ms: milliseconds; negative (the default) is no limit. 0 is refused by mgr_start.

@@ -2,7 +2,8 @@
 //!
 //! The timer holds the queues of ended processes and the set of time limits.
 //!
-//! - A time limit is reported once, when it is reached, also if the process has ended before.
+//! - A time limit is reported once, when it is reached, also if the process has ended before: then
+//!   within a second.
 //! - Each ended process is returned once to be dropped. The timer thread drops it when its retention time
 //!   is over. A thread that adds one process too many drops the oldest, and does not wake the timer thread
 //!   for that. `list` drops nothing.
@@ -21,6 +22,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) struct Expiry {
     /// The number of ended processes that are kept.
     max_ended: usize,
+    opened: Instant,
     /// Protects the schedule. A leaf.
     schedule: Mutex<Schedule>,
     /// Notified, with `schedule`, when an earlier deadline was added and when the timer is closed.
@@ -73,6 +75,7 @@ impl Expiry {
     pub(crate) fn new(keep: Duration, keep_keyed: Duration, max_ended: usize) -> Self {
         Expiry {
             max_ended,
+            opened: Instant::now(),
             schedule: Mutex::new(Schedule {
                 queues: [Queue::new(keep), Queue::new(keep_keyed)],
                 limits: BTreeSet::new(),
@@ -110,6 +113,24 @@ impl Expiry {
         let mut schedule = self.schedule.lock();
         schedule.limits.insert((at, id));
         self.wake_before(&schedule, at);
+    }
+
+    /// Moves the time limit of a process that has ended before it to [`late_limit`](Self::late_limit).
+    pub(crate) fn delay_limit(&self, id: Id, at: Instant) {
+        let mut schedule = self.schedule.lock();
+        // It is not there if it was reached at the same time.
+        if schedule.limits.remove(&(at, id)) {
+            schedule.limits.insert((self.late_limit(at), id));
+        }
+    }
+
+    /// When the limit of an ended process is handled: at the end of the second. What it left behind is looked
+    /// for in all of `/proc`, so the limits of many short commands are handled together.
+    pub(crate) fn late_limit(&self, at: Instant) -> Instant {
+        let whole = at.saturating_duration_since(self.opened).as_secs() + 1;
+        self.opened
+            .checked_add(Duration::from_secs(whole))
+            .unwrap_or(at)
     }
 
     /// Wakes the timer thread if it would sleep past `at`.

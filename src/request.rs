@@ -128,7 +128,8 @@ impl Request {
     }
 
     /// Sets a time limit. When it is reached, the process is ended: TERM, the manager's stop grace, KILL. If
-    /// its leader has ended before, what it left behind is ended. Default: `None`, no limit.
+    /// its leader has ended before, what it left behind is ended, within a second of the limit. Default:
+    /// `None`, no limit.
     pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.time_limit = limit.into();
         self

@@ -20,9 +20,13 @@ impl ManagerInner {
     /// The time limit of a process is reached.
     pub(super) fn reach_limit(self: &Arc<Self>, id: Id, at: Instant) {
         let process = self.table.lock().processes.get(&id).cloned();
+        let is_limit_of = |process: &ProcessInner| {
+            let limit = process.about.ends_at;
+            limit == Some(at) || limit.map(|limit| self.expiry.late_limit(limit)) == Some(at)
+        };
         match process {
             // The process was dropped, and another one has its id.
-            Some(process) if process.about.ends_at != Some(at) => {}
+            Some(process) if !is_limit_of(&process) => {}
             Some(process) if process.status().is_running() => process.reach_limit(),
             process => self.end_survivors(id, process),
         }

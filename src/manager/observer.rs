@@ -30,6 +30,9 @@ impl ManagerObserver {
 impl Observer for ManagerObserver {
     fn ended(&self, id: Id, about: &About) {
         if let Some(inner) = self.0.upgrade() {
+            if let Some(at) = about.ends_at {
+                inner.expiry.delay_limit(id, at);
+            }
             inner.send(Event::Ended(id), about);
         }
     }
