@@ -458,7 +458,12 @@ fn a_close_wakes_callers_that_wait_for_a_process_that_it_cannot_end() {
             assert!(matches!(waited, Err(Error::Closed)), "{waited:?}");
         }
         let closed = began.elapsed();
-        assert!(closed < Duration::from_secs(20), "{closed:?}");
+        // On an emulated processor, times are not checked.
+        let is_emulated = std::env::var_os("PROCMGR_TEST_EMULATED").is_some();
+        assert!(
+            closed < Duration::from_secs(20) || is_emulated,
+            "{closed:?}"
+        );
         // The last handle does not wait again.
         assert!(manager.close_once().is_err());
         drop(manager);

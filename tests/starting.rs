@@ -186,6 +186,7 @@ fn the_environment() {
         let id = variables.remove(ID_VARIABLE.as_bytes());
         assert_eq!(id, Some(process.id().to_string().into_bytes()));
         variables.remove(procmgr::HOST_VARIABLE.as_bytes());
+        variables.remove(procmgr::OWNER_VARIABLE.as_bytes());
         variables.remove(procmgr::ANCESTORS_VARIABLE.as_bytes());
         let expected = [
             ("PATH", b"/usr/bin:/bin".as_slice()),

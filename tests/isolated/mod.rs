@@ -46,6 +46,7 @@ pub(crate) fn in_a_copy(place: Place, test: &str, work: impl FnOnce()) {
     for variable in [
         procmgr::ID_VARIABLE,
         procmgr::HOST_VARIABLE,
+        procmgr::OWNER_VARIABLE,
         procmgr::ANCESTORS_VARIABLE,
     ] {
         command.env_remove(variable);
