@@ -549,7 +549,7 @@ int32_t mgr_version_number(void);
  */
 
 /**
- * Opens a manager: a registry of processes. It has one thread and one descriptor of its own until it is
+ * Opens a manager: a registry of processes. It has one thread and two descriptors of its own until it is
  * closed.
  *
  * Parameters:
@@ -1464,7 +1464,8 @@ int32_t mgr_signal(mgr_t manager, const char *id, int32_t signal);
  *
  * Returns:
  * - MGR_OK: nothing of it is left.
- * - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL. It hangs in the kernel.
+ * - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL, because it hangs in the kernel; or may
+ *   not be signalled, because it is another user's.
  * - MGR_ERR_IO: its process group was ended, but processes that left the group cannot be searched for,
  *   because /proc is not mounted or the system is out of file descriptors.
  * - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
@@ -1478,7 +1479,8 @@ int32_t mgr_stop(mgr_t manager, const char *id, int64_t grace_ms, struct mgr_pro
 
 /**
  * Does what mgr_stop does on a thread of the library, and returns at once. MGR_EVENT_STOPPED is sent when
- * it is over.
+ * it is over. If such a stop of the process is under way that sends KILL no later, the call joins it: there is
+ * one event for both.
  *
  * Parameters:
  * - grace_ms: as for mgr_stop.
@@ -1493,7 +1495,9 @@ int32_t mgr_stop(mgr_t manager, const char *id, int64_t grace_ms, struct mgr_pro
  *
  * Blocks: no.
  */
-int32_t mgr_stop_begin(mgr_t manager, const char *id, int64_t grace_ms);
+int32_t mgr_stop_begin(mgr_t manager,
+                       const char *id,
+                       int64_t grace_ms);
 
 /*
  * Events

@@ -43,6 +43,13 @@ pub(crate) struct Mark {
     pub(crate) id: Id,
 }
 
+/// A process that a host was started in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) mark: Mark,
+    pub(crate) owner: Option<OwnerMark>,
+}
+
 /// Stands for an owner in the cookies of one manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwnerMark(u64);
@@ -57,6 +64,10 @@ impl OwnerMark {
     /// The value of [`OWNER_VARIABLE`].
     pub(crate) fn value(self) -> String {
         format!("{:016x}", self.0)
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        u64::from_str_radix(value, 16).ok().map(OwnerMark)
     }
 }
 
@@ -74,7 +85,7 @@ pub(crate) struct Cookie {
     pub(crate) id: Id,
     pub(crate) origin: Option<Origin>,
     pub(crate) owner: Option<OwnerMark>,
-    pub(crate) ancestors: Vec<Mark>,
+    pub(crate) ancestors: Vec<Ancestor>,
 }
 
 impl Origin {
@@ -102,25 +113,29 @@ impl FromStr for Origin {
 
 impl Cookie {
     /// The processes that this program itself was started in, the innermost last.
-    pub(crate) fn own_ancestors() -> Vec<Mark> {
+    pub(crate) fn own_ancestors() -> Vec<Ancestor> {
         let text = |name| std::env::var(name).unwrap_or_default();
-        let mut ancestors = marks(&text(ANCESTORS_VARIABLE));
+        let mut all = ancestors(&text(ANCESTORS_VARIABLE));
         let origin = text(HOST_VARIABLE).parse::<Origin>();
         if let (Ok(origin), Ok(id)) = (origin, text(ID_VARIABLE).parse()) {
             let instance = origin.instance;
-            ancestors.push(Mark { instance, id });
+            all.push(Ancestor {
+                mark: Mark { instance, id },
+                owner: OwnerMark::parse(&text(OWNER_VARIABLE)),
+            });
         }
-        ancestors
+        all
     }
 
     /// The variables of the cookie that are the same for all processes of a manager: all but
     /// [`ID_VARIABLE`] and [`OWNER_VARIABLE`].
-    pub(crate) fn common(origin: Origin, ancestors: &[Mark]) -> Vec<(&'static str, String)> {
+    pub(crate) fn common(origin: Origin, ancestors: &[Ancestor]) -> Vec<(&'static str, String)> {
         let mut variables = vec![(HOST_VARIABLE, origin.value())];
         if !ancestors.is_empty() {
-            let texts = ancestors
-                .iter()
-                .map(|Mark { instance, id }| format!("{instance}:{id}"));
+            let texts = ancestors.iter().map(|Ancestor { mark, owner }| {
+                let owner = owner.map(OwnerMark::value).unwrap_or_default();
+                format!("{}:{}:{owner}", mark.instance, mark.id)
+            });
             let texts: Vec<_> = texts.collect();
             variables.push((ANCESTORS_VARIABLE, texts.join(",")));
         }
@@ -144,32 +159,39 @@ impl Cookie {
         Some(Cookie {
             id: value(ID_VARIABLE)?.parse().ok()?,
             origin: value(HOST_VARIABLE).and_then(|value| value.parse().ok()),
-            owner: value(OWNER_VARIABLE)
-                .and_then(|value| u64::from_str_radix(value, 16).ok())
-                .map(OwnerMark),
-            ancestors: marks(value(ANCESTORS_VARIABLE).unwrap_or_default()),
+            owner: value(OWNER_VARIABLE).and_then(OwnerMark::parse),
+            ancestors: ancestors(value(ANCESTORS_VARIABLE).unwrap_or_default()),
         })
     }
 
     /// The process itself, and those that its host was started in.
     pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.owned_marks().map(|(mark, _)| mark)
+    }
+
+    /// The same, with their owners.
+    pub(crate) fn owned_marks(&self) -> impl Iterator<Item = (Mark, Option<OwnerMark>)> {
         let id = self.id;
         let own = self
             .origin
             .map(|Origin { instance, .. }| Mark { instance, id });
-        own.into_iter().chain(self.ancestors.iter().copied())
+        let own = own.into_iter().map(|mark| (mark, self.owner));
+        let ancestors = self.ancestors.iter();
+        own.chain(ancestors.map(|ancestor| (ancestor.mark, ancestor.owner)))
     }
 }
 
-fn marks(text: &str) -> Vec<Mark> {
-    let marks = text.split(',').filter_map(|mark| {
-        let (instance, id) = mark.split_once(':')?;
-        Some(Mark {
-            instance: instance.parse().ok()?,
-            id: id.parse().ok()?,
-        })
+fn ancestors(text: &str) -> Vec<Ancestor> {
+    let ancestors = text.split(',').filter_map(|ancestor| {
+        let mut parts = ancestor.split(':');
+        let mark = Mark {
+            instance: parts.next()?.parse().ok()?,
+            id: parts.next()?.parse().ok()?,
+        };
+        let owner = parts.next().and_then(OwnerMark::parse);
+        Some(Ancestor { mark, owner })
     });
-    marks.collect()
+    ancestors.collect()
 }
 
 #[cfg(test)]
@@ -183,15 +205,18 @@ mod tests {
             host: Host::own(),
         };
         assert!(origin.host.is_some());
-        let mark = || Mark {
-            instance: Id::random(),
-            id: Id::random(),
+        let ancestor = |owner| Ancestor {
+            mark: Mark {
+                instance: Id::random(),
+                id: Id::random(),
+            },
+            owner,
         };
         let cookie = Cookie {
             id: Id::random(),
             origin: Some(origin),
             owner: Some(OwnerMark::new(origin.instance, OsStr::new("chat a"))),
-            ancestors: vec![mark(), mark()],
+            ancestors: vec![ancestor(None), ancestor(Some(OwnerMark(7)))],
         };
         let mut environment = b"NOT_PROCMGR_ID=x\0A=PROCMGR_ID=b\0".to_vec();
         assert_eq!(Cookie::find(&environment), None);
@@ -214,7 +239,7 @@ mod tests {
             instance: origin.instance,
             id: cookie.id,
         };
-        let marks = [own, cookie.ancestors[0], cookie.ancestors[1]];
+        let marks = [own, cookie.ancestors[0].mark, cookie.ancestors[1].mark];
         assert!(cookie.marks().eq(marks));
     }
 }

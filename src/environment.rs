@@ -15,7 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::{Config, Environment};
 use crate::cookie::{
-    ANCESTORS_VARIABLE, Cookie, HOST_VARIABLE, ID_VARIABLE, Mark, OWNER_VARIABLE, Origin, OwnerMark,
+    ANCESTORS_VARIABLE, Ancestor, Cookie, HOST_VARIABLE, ID_VARIABLE, OWNER_VARIABLE, Origin,
+    OwnerMark,
 };
 use crate::id::Id;
 use crate::request::check_variable;
@@ -42,7 +43,7 @@ pub(crate) struct Block<'a> {
 }
 
 impl Base {
-    pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Mark]) -> Self {
+    pub(crate) fn new(config: &Config, origin: Origin, ancestors: &[Ancestor]) -> Self {
         let cookie = Cookie::common(origin, ancestors);
         let strings = |variables: &mut dyn Iterator<Item = (OsString, OsString)>| {
             let mut strings = CStrings::default();

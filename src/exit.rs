@@ -121,6 +121,8 @@ impl ExitState {
         if data.record.is_some() {
             return true;
         }
+        // Before the number of the group can be given to another one.
+        let ticks = now_in_ticks();
         let Some((state, usage)) = reap() else {
             return false;
         };
@@ -130,7 +132,7 @@ impl ExitState {
             usage,
             at: SystemTime::now(),
             instant: Instant::now(),
-            ticks: now_in_ticks(),
+            ticks,
         });
         self.ended.notify_all();
         true

@@ -8,7 +8,7 @@ use std::io;
 use std::str::FromStr;
 
 use crate::sys::child::{Pid, exists};
-use crate::sys::proc::{Stat, own_namespace};
+use crate::sys::proc::{Stat, is_absent, own_namespace};
 
 /// A host: a program that uses this library. Unique on this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,11 +63,6 @@ impl Host {
             Err(_) => false,
         }
     }
-}
-
-/// Whether the error says that there is no such entry in `/proc`.
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(crate::sys::NO_PROCESS)
 }
 
 impl fmt::Display for Host {

@@ -63,6 +63,9 @@ impl FoundProcess {
         match Stat::of(self.pid) {
             Ok(stat) if stat.start_time == self.start_time => child::signal(self.pid, signal),
             Ok(_) => Err(io::Error::from_raw_os_error(sys::NO_PROCESS)),
+            Err(error) if proc::is_absent(&error) => {
+                Err(io::Error::from_raw_os_error(sys::NO_PROCESS))
+            }
             Err(error) => Err(error),
         }
     }

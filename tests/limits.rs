@@ -328,3 +328,26 @@ fn kernel_a_time_limit_ends_what_an_ended_leader_has_left() {
         }
     }
 }
+
+/// The id of a process that was dropped can be used again. The new process has no limit.
+#[test]
+fn a_late_limit_does_not_end_a_process_that_has_the_id_now() {
+    let manager = open();
+    let left_by = |request: Request| -> u32 {
+        let process = start_request(&manager, &request.time_limit(after_traps()));
+        let left = wait_for_value(&process, "left");
+        wait(&process);
+        manager.forget(process.id()).expect("it has ended");
+        left
+    };
+    let command = "setsid sleep 600 >/dev/null 2>&1 & echo left $!";
+    let id = "11111111-2222-4333-8444-666666666666"
+        .parse()
+        .expect("an id");
+    left_by(Request::new(command).id(id));
+    let process = start_request(&manager, &Request::new(FOREVER).id(id));
+    // The limits are handled together or one after the other.
+    let left = left_by(Request::new(command));
+    eventually("the limits were reached", || !is_alive(left));
+    assert!(process.status().expect("a status").is_running());
+}

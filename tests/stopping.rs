@@ -442,6 +442,14 @@ fn a_leader_in_another_group_is_signalled() {
     assert_eq!(wait(&process).state, killed_by(15));
     let stopped = start().stop(LONG).expect("a stop");
     assert_eq!(stopped.status.state, killed_by(15));
+
+    // It is sent TERM once too.
+    let script = format!("$SIG{{TERM}} = sub {{ print \"term\\n\" }}; {script} while 1");
+    let request = Request::program(&perl).arguments(["-e", &script]);
+    let process = start_request(&manager, &request);
+    wait_for_line(&process, "moved");
+    process.stop(Duration::from_secs(1)).expect("a stop");
+    assert_eq!(text(&process), "moved\nterm\n");
 }
 
 /// A process that is exiting holds its port until it has freed its memory.

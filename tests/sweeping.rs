@@ -137,7 +137,12 @@ fn kernel_members_of_the_group_of_an_orphan_are_ended() {
 fn sweep_if_asked() -> bool {
     let is_asked = std::env::var_os(SWEEPER).is_some();
     if is_asked {
+        // It has the cookie of this program.
+        let mut child = sleep().spawn().expect("it starts");
         println!("swept {:?}", open().sweep_orphans());
+        assert!(is_running(&mut child), "the child lives");
+        child.kill().expect("it is a child");
+        child.wait().expect("it ends");
     }
     is_asked
 }

@@ -11,7 +11,7 @@ use super::handles::{self, Object};
 use super::memory::{Out, text};
 use super::types::*;
 
-/// Opens a manager: a registry of processes. It has one thread and one descriptor of its own until it is
+/// Opens a manager: a registry of processes. It has one thread and two descriptors of its own until it is
 /// closed.
 ///
 /// Parameters:

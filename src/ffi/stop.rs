@@ -56,7 +56,8 @@ pub unsafe extern "C" fn mgr_signal(manager: mgr_t, id: *const c_char, signal: i
 ///
 /// Returns:
 /// - MGR_OK: nothing of it is left.
-/// - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL. It hangs in the kernel.
+/// - MGR_TIMEOUT: something of it has not ended 10 seconds after KILL, because it hangs in the kernel; or may
+///   not be signalled, because it is another user's.
 /// - MGR_ERR_IO: its process group was ended, but processes that left the group cannot be searched for,
 ///   because /proc is not mounted or the system is out of file descriptors.
 /// - MGR_ERR_EXPIRED: the process was started with a key, has ended and was dropped.
@@ -91,7 +92,8 @@ pub unsafe extern "C" fn mgr_stop(
 }
 
 /// Does what mgr_stop does on a thread of the library, and returns at once. MGR_EVENT_STOPPED is sent when
-/// it is over.
+/// it is over. If such a stop of the process is under way that sends KILL no later, the call joins it: there is
+/// one event for both.
 ///
 /// Parameters:
 /// - grace_ms: as for mgr_stop.

@@ -28,7 +28,11 @@ impl Scope {
     /// Closes it, unless a close of the manager has failed before: then the result is that error.
     pub(super) fn close_once(&self) -> Result<(), Error> {
         if self.owner.is_none() {
-            if let Closing::Incomplete(error) = &self.inner.table.lock().closing {
+            let mut table = self.inner.table.lock();
+            while matches!(table.closing, Closing::UnderWay) {
+                self.inner.spawn_finished.wait(&mut table);
+            }
+            if let Closing::Incomplete(error) = &table.closing {
                 return Err(error.clone());
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A limit that is reached while the leader runs stops the process on a thread of its own. The limit of a
 //! process whose leader has ended before ends what it left behind. That needs a scan of `/proc`, so one
-//! thread at a time does it for all processes whose limits are reached meanwhile.
+//! thread does it for all processes whose limits are reached at about the same time.
 //!
 //! Lock order: `late_limits` before that of the threads. It is not held while processes are ended.
 
@@ -45,28 +45,23 @@ impl ManagerInner {
         }
         let inner = Arc::clone(self);
         // Without a thread they are ended together with the next ones, or by the close.
-        late.has_thread = self
-            .threads
-            .spawn_thread(move || while inner.end_late() {})
-            .is_ok();
+        let thread = self.threads.spawn_thread(move || inner.end_late());
+        late.has_thread = thread.is_ok();
     }
 
-    /// Ends what the processes have left whose limits were reached. False if there are none.
-    fn end_late(&self) -> bool {
+    /// Ends what the processes have left whose limits were reached. Those that come after this has begun are
+    /// ended by another thread, because the grace period may be long.
+    fn end_late(&self) {
         let (processes, dropped) = {
             let mut late = self.late_limits.lock();
-            let all = (take(&mut late.processes), take(&mut late.dropped));
-            late.has_thread = !(all.0.is_empty() && all.1.is_empty());
-            all
+            late.has_thread = false;
+            (take(&mut late.processes), take(&mut late.dropped))
         };
-        let is_empty = processes.is_empty() && dropped.is_empty();
         let (by, grace) = (EndedBy::Limit, self.config.stop_grace);
-        if !processes.is_empty() {
-            process::terminate(&processes, None, by, grace, &self.asked);
-        }
-        if !dropped.is_empty() {
-            process::terminate_dropped(dropped, by, grace, &self.asked);
-        }
-        !is_empty
+        let is_used = |id| {
+            let table = self.table.lock();
+            table.processes.contains_key(&id) || table.reserved.contains(&id)
+        };
+        process::terminate_with_dropped(&processes, dropped, &is_used, by, grace, &self.asked);
     }
 }

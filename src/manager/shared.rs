@@ -71,7 +71,7 @@ pub(super) struct LateLimits {
     pub(super) processes: Vec<Arc<ProcessInner>>,
     /// Those whose records were dropped.
     pub(super) dropped: HashSet<Mark>,
-    /// A thread ends what they have left.
+    /// A thread was started that will end what they have left.
     pub(super) has_thread: bool,
 }
 

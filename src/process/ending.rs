@@ -15,14 +15,15 @@ use parking_lot::Mutex;
 use super::ProcessInner;
 use crate::cookie::{Cookie, Mark, OwnerMark};
 use crate::error::Error;
+use crate::exit::Waited;
 use crate::id::Id;
 use crate::status::EndedBy;
-use crate::sweep::{self, Filter, FoundProcess, ScanResult};
+use crate::sweep::{self, Filter, FoundProcess, ScanResult, Sent};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
 use crate::sys::clock::now_in_ticks;
 use crate::sys::descriptor::poll;
-use crate::sys::proc::Stat;
+use crate::sys::proc::{self, Stat};
 use crate::sys::signal::{CONT, KILL, TERM};
 use crate::time::Deadline;
 
@@ -56,32 +57,44 @@ pub(crate) struct ScopeMark {
 
 impl ScopeMark {
     fn includes(&self, cookie: &Cookie) -> bool {
-        let is_of_manager = |mark: Mark| mark.instance == self.instance;
-        match self.owner {
-            None => cookie.marks().any(is_of_manager),
-            Some(_) => {
-                let origin = cookie.origin.map(|origin| origin.instance);
-                origin == Some(self.instance) && cookie.owner == self.owner
-            }
-        }
+        let is_inside = |(mark, owner): (Mark, Option<OwnerMark>)| {
+            mark.instance == self.instance && (self.owner.is_none() || self.owner == owner)
+        };
+        cookie.owned_marks().any(is_inside)
     }
 }
 
 /// The processes that were sent TERM by the stops of one manager. A program may exit at once at a second
 /// TERM, without cleaning up.
 #[derive(Debug, Default)]
-pub(crate) struct Asked(Mutex<HashSet<(Pid, u64)>>);
+pub(crate) struct Asked(Mutex<AskedProcesses>);
+
+#[derive(Debug, Default)]
+struct AskedProcesses {
+    /// Pids and start times.
+    all: HashSet<(Pid, u64)>,
+    /// At this number, those that have ended are removed.
+    limit: usize,
+}
 
 impl Asked {
     /// Notes a process, and returns whether it was not noted before.
     fn note(&self, process: &FoundProcess) -> bool {
-        /// How many are noted before those that have ended are removed.
-        const MANY: usize = 256;
+        const LEAST_LIMIT: usize = 256;
         let mut asked = self.0.lock();
-        if asked.len() >= MANY {
-            asked.retain(|(pid, start)| Stat::of(*pid).is_ok_and(|stat| stat.start_time == *start));
+        if asked.all.len() >= asked.limit.max(LEAST_LIMIT) {
+            asked.all.retain(|(pid, start)| match Stat::of(*pid) {
+                Ok(stat) => stat.start_time == *start,
+                Err(error) => !proc::is_absent(&error),
+            });
+            asked.limit = asked.all.len() * 2;
         }
-        asked.insert((process.pid, process.start_time))
+        asked.all.insert((process.pid, process.start_time))
+    }
+
+    /// Removes a process that has not been asked after all.
+    fn forget(&self, process: &FoundProcess) {
+        self.0.lock().all.remove(&(process.pid, process.start_time));
     }
 }
 
@@ -96,17 +109,19 @@ pub(crate) fn terminate(
     terminate_targets(Targets::new(processes, scope), processes, by, grace, asked)
 }
 
-/// Ends what is left of processes whose records were dropped, as far as it was started before now.
-pub(crate) fn terminate_dropped(
-    marks: HashSet<Mark>,
+/// Ends the processes, and what is left of those whose records were dropped. `is_used` says whether an id is
+/// used again by a later start.
+pub(crate) fn terminate_with_dropped(
+    processes: &[Arc<ProcessInner>],
+    dropped: HashSet<Mark>,
+    is_used: &dyn Fn(Id) -> bool,
     by: EndedBy,
     grace: Duration,
     asked: &Asked,
 ) -> TerminationOutcome {
-    let mut targets = Targets::new(&[], None);
-    // The ids may be used again by later starts.
-    targets.dropped = Some((marks, now_in_ticks()));
-    terminate_targets(targets, &[], by, grace, asked)
+    let mut targets = Targets::new(processes, None);
+    targets.dropped = Some((dropped, is_used));
+    terminate_targets(targets, processes, by, grace, asked)
 }
 
 fn terminate_targets<'a>(
@@ -146,8 +161,8 @@ pub(super) struct Targets<'a> {
     /// By the pid of the leader, which is the number of its group.
     by_group: HashMap<Pid, &'a ProcessInner>,
     scope: Option<ScopeMark>,
-    /// Processes whose records were dropped, and the latest start time of what they left, in clock ticks.
-    dropped: Option<(HashSet<Mark>, u64)>,
+    /// Processes whose records were dropped, and whether an id is used by a later start.
+    dropped: Option<(HashSet<Mark>, &'a dyn Fn(Id) -> bool)>,
 }
 
 impl<'a> Targets<'a> {
@@ -163,10 +178,13 @@ impl<'a> Targets<'a> {
         }
     }
 
-    fn includes(&self, pid: Pid, cookie: &Cookie) -> bool {
-        let was_dropped = |(marks, until): &(HashSet<Mark>, u64)| {
-            cookie.marks().any(|mark| marks.contains(&mark))
-                && Stat::of(pid).is_ok_and(|stat| stat.start_time <= *until)
+    fn includes(&self, cookie: &Cookie) -> bool {
+        // The cookie was read before the id is looked up: a later start has its id before its process is
+        // made. If the id is used again, the processes of both starts look the same.
+        let was_dropped = |(marks, is_used): &(HashSet<Mark>, &dyn Fn(Id) -> bool)| {
+            cookie
+                .marks()
+                .any(|mark| marks.contains(&mark) && !is_used(mark.id))
         };
         cookie.marks().any(|mark| self.marks.contains(&mark))
             || self.scope.is_some_and(|scope| scope.includes(cookie))
@@ -182,7 +200,7 @@ impl Filter for Targets<'_> {
             let process = self.by_group.get(&pid);
             process.is_some_and(|process| process.exit.now().is_none())
         };
-        cookie.is_some_and(|cookie| self.includes(pid, cookie))
+        cookie.is_some_and(|cookie| self.includes(cookie))
             || process.is_some_and(|process| process.has_member(pid))
             || is_leader()
     }
@@ -208,7 +226,8 @@ impl TerminationOutcome {
         match self.left {
             0 => Ok(()),
             left => {
-                let what = format!("{left} processes did not end after KILL");
+                let what =
+                    format!("{left} processes did not end after KILL, or may not be signalled");
                 Err(Error::io(what, sys::timed_out()))
             }
         }
@@ -221,7 +240,8 @@ impl Termination<'_> {
         let groups = self.signal_groups(by, TERM);
         let mut result = self.scan(&groups, TERM, deadline);
         for process in self.processes {
-            if process.exit.wait(deadline).is_none() {
+            let waited = process.exit.wait_unless_abandoned(deadline);
+            if !matches!(waited, Waited::Ended(_)) {
                 return false;
             }
         }
@@ -292,20 +312,32 @@ impl Termination<'_> {
     }
 
     /// Signals the groups that are certain to be ours, and returns them.
-    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
-        let mut groups = HashSet::new();
+    ///
+    /// With each group goes the time until which its members were started that the signal has reached, in
+    /// clock ticks.
+    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashMap<Pid, u64> {
+        let mut groups = HashMap::new();
         for process in self.processes {
-            // Another stop has sent it.
-            if signal == TERM && process.was_sent_term.swap(true, Ordering::AcqRel) {
-                groups.insert(process.pid);
-            } else if process.signal_for_end(by, signal) {
-                groups.insert(process.pid);
+            let now = now_in_ticks();
+            let order = (Ordering::AcqRel, Ordering::Acquire);
+            let term_at = &process.term_at;
+            if signal == TERM {
+                // Another stop has sent it.
+                if let Err(earlier) = term_at.compare_exchange(0, now, order.0, order.1) {
+                    groups.insert(process.pid, earlier);
+                    continue;
+                }
+            }
+            if process.signal_for_end(by, signal) {
+                groups.insert(process.pid, now);
                 if signal != KILL {
                     // A stopped process does not handle the signal before CONT.
                     process.signal_for_end(by, CONT);
                 }
             } else if process.group.signal_remaining_members(signal) {
-                groups.insert(process.pid);
+                groups.insert(process.pid, now);
+            } else if signal == TERM {
+                term_at.store(0, Ordering::Release);
             }
         }
         groups
@@ -313,15 +345,20 @@ impl Termination<'_> {
 
     /// Scans for all that is left, and sends the signal to processes outside of the groups; KILL also
     /// to their members.
-    fn scan(&mut self, groups: &HashSet<Pid>, signal: i32, deadline: Deadline) -> ScanResult {
+    fn scan(&mut self, groups: &HashMap<Pid, u64>, signal: i32, deadline: Deadline) -> ScanResult {
         let (outside_groups, asked) = (&mut self.outside_groups, self.asked);
         let leaders = &self.targets.by_group;
         let found = sweep::find(&self.targets, deadline, |one| {
             // A process that has ended meanwhile, perhaps by the signal to its group, is in no group
             // and does not count.
             let group = group_of(one.pid).ok();
-            // Before Linux 6.9, a group whose leader is reaped is not signalled as a whole.
-            let is_signalled = group.is_none_or(|group| groups.contains(&group));
+            // Before Linux 6.9, a group whose leader is reaped is not signalled as a whole. A leader is
+            // signalled with its group, also if it has moved to another one.
+            let is_reached = |group: Pid| {
+                let until = groups.get(&group);
+                until.is_some_and(|until| one.start_time <= *until)
+            };
+            let is_signalled = group.is_none_or(is_reached) || groups.contains_key(&one.pid);
             let is_outside = group.is_some_and(|group| !leaders.contains_key(&group));
             if is_outside && signal != 0 {
                 outside_groups.insert(one.pid);
@@ -330,8 +367,12 @@ impl Termination<'_> {
                 one.signal(KILL);
             }
             if signal == TERM && asked.note(one) && !is_signalled {
-                one.signal(TERM);
-                one.signal(CONT);
+                match one.signal(TERM) {
+                    Sent::Refused => asked.forget(one),
+                    Sent::Delivered | Sent::Ended => {
+                        one.signal(CONT);
+                    }
+                }
             }
         });
         // Without `/proc`, only the groups are known.

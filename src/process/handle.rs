@@ -155,7 +155,8 @@ impl Process {
     }
 
     /// Does what [`stop`](Process::stop) does without waiting for it.
-    /// [`Event::Stopped`](crate::Event::Stopped) reports its end. Fails with [`Error::Io`] if the
+    /// [`Event::Stopped`](crate::Event::Stopped) reports its end. If such a stop of the process is under way
+    /// that sends KILL no later, the call joins it: there is one event for both. Fails with [`Error::Io`] if the
     /// system is out of threads.
     pub fn stop_in_background(&self, grace: Duration) -> Result<(), Error> {
         self.0.check_host()?;

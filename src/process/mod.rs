@@ -19,7 +19,7 @@ mod tasks;
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,13 +37,13 @@ use crate::slots::Slot;
 use crate::status::{About, EndedBy, State, Status};
 use crate::sweep::{self, Sent};
 use crate::sys;
-use crate::sys::child::{Pid, Presence, presence};
+use crate::sys::child::{Pid, Presence, group_of, presence};
 use crate::sys::poller::Poller;
 use crate::sys::signal::KILL;
 use crate::threads::Threads;
 use crate::time::Deadline;
 
-pub(crate) use ending::{Asked, ScopeMark, terminate, terminate_dropped};
+pub(crate) use ending::{Asked, ScopeMark, terminate, terminate_with_dropped};
 use ending::{Targets, TerminationOutcome};
 pub use follow::Follow;
 use group::Group;
@@ -111,8 +111,8 @@ pub(crate) struct ProcessInner {
     /// The processes that stops have sent TERM, of all processes of the manager.
     asked: Arc<Asked>,
     close_signal: Arc<CloseSignal>,
-    /// A stop has sent TERM to the group.
-    was_sent_term: AtomicBool,
+    /// When a stop has sent TERM to the group, in clock ticks; 0 before.
+    term_at: AtomicU64,
     /// The stops on threads of the library that are under way. A leaf.
     background_stops: Mutex<Vec<BackgroundStop>>,
     threads: Arc<Threads>,
@@ -274,11 +274,9 @@ impl ProcessInner {
                     Presence::Alive => {
                         ask(requests);
                         let sent = self.group.signal_unreaped_group(number);
-                        let is_empty = sent
-                            .as_ref()
-                            .is_err_and(|error| error.raw_os_error() == Some(sys::NO_PROCESS));
-                        // The leader runs, so it has moved to another group.
-                        Some(match is_empty {
+                        // The leader may have moved to another group.
+                        let has_moved = group_of(self.pid).is_ok_and(|group| group != self.pid);
+                        Some(match has_moved {
                             true => self.group.signal_unreaped_leader(number),
                             false => sent,
                         })

@@ -8,13 +8,12 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::ending::{KILL_TIMEOUT, SCAN_INTERVAL};
-use crate::cookie::Cookie;
+use crate::cookie::{Cookie, Mark};
 use crate::error::Error;
 use crate::host::{Host, Namespaces};
-use crate::id::Id;
 use crate::sweep::{self, Filter, FoundProcess};
 use crate::sys;
-use crate::sys::child::Pid;
+use crate::sys::child::{Pid, exists};
 use crate::sys::proc::Stat;
 use crate::sys::signal::KILL;
 use crate::time::Deadline;
@@ -56,11 +55,13 @@ struct Orphans {
     lineage: HashSet<Pid>,
     /// The groups of this program and of its ancestors.
     own_groups: HashSet<Pid>,
-    /// The processes that this program was started in, if not all of its ancestors can be seen: one of
-    /// them may have the same cookie.
-    own_ids: Vec<Id>,
-    /// Whether a host is gone. One that is gone stays so.
-    judged: RefCell<HashMap<Host, bool>>,
+    /// The processes that this program was started in. Its children have their cookies until they execute a
+    /// program.
+    own_marks: Vec<Mark>,
+    /// Whether all ancestors were seen. If not, one of them may have a cookie of `own_marks`.
+    lineage_is_complete: bool,
+    /// The hosts that are gone, and stay so.
+    gone: RefCell<HashSet<Host>>,
     /// The groups of the orphans that were found, with the last start time at which a process was
     /// certainly a member of the same group.
     groups: RefCell<HashMap<Pid, u64>>,
@@ -71,33 +72,51 @@ impl Orphans {
         let mut stat = Stat::own()?;
         let mut lineage = HashSet::from([std::process::id().cast_signed()]);
         let mut own_groups = HashSet::from([stat.group]);
-        let mut own_ids = Vec::new();
+        let mut lineage_is_complete = true;
         // 0: the parent is outside of this pid namespace.
         while stat.parent != 0 && lineage.insert(stat.parent) {
             stat = match Stat::of(stat.parent) {
                 Ok(stat) => stat,
                 // It has ended, or `/proc` does not show it.
                 Err(_) => {
-                    let ids = Cookie::own_ancestors().into_iter().map(|mark| mark.id);
-                    own_ids = ids.collect();
+                    lineage_is_complete = false;
                     break;
                 }
             };
             own_groups.insert(stat.group);
         }
+        let own_ancestors = Cookie::own_ancestors().into_iter();
         Ok(Orphans {
             own: Namespaces::own().ok_or_else(sys::not_found)?,
             lineage,
             own_groups,
-            own_ids,
-            judged: RefCell::default(),
+            own_marks: own_ancestors.map(|ancestor| ancestor.mark).collect(),
+            lineage_is_complete,
+            gone: RefCell::default(),
             groups: RefCell::default(),
         })
     }
 
     fn is_gone(&self, host: Host) -> bool {
-        let mut judged = self.judged.borrow_mut();
-        *judged.entry(host).or_insert_with(|| host.is_gone(self.own))
+        let mut gone = self.gone.borrow_mut();
+        gone.contains(&host) || (host.is_gone(self.own) && gone.insert(host))
+    }
+
+    /// Whether a process that carries a cookie of this program's own may be a child of it, or an ancestor.
+    fn may_be_related(&self, pid: Pid) -> bool {
+        /// More generations than any process has.
+        const MANY: usize = 1_000;
+        let own = std::process::id().cast_signed();
+        let mut at = pid;
+        for _ in 0..MANY {
+            match Stat::of(at) {
+                Ok(stat) if stat.parent == own => return true,
+                Ok(stat) if stat.parent <= 1 => return !self.lineage_is_complete,
+                Ok(stat) => at = stat.parent,
+                Err(_) => return true,
+            }
+        }
+        true
     }
 
     /// Whether the process is in a group in which an orphan was found.
@@ -120,11 +139,16 @@ impl Filter for Orphans {
         let is_orphan = match cookie {
             Some(cookie) => {
                 let host = cookie.origin.and_then(|origin| origin.host);
-                !self.own_ids.contains(&cookie.id) && host.is_some_and(|host| self.is_gone(host))
+                let is_own = cookie.marks().any(|mark| self.own_marks.contains(&mark));
+                host.is_some_and(|host| self.is_gone(host)) && !(is_own && self.may_be_related(pid))
             }
             None => group.is_some_and(|group| self.is_in_group_of_orphan(pid, group)),
         };
-        if let Some(group) = group.filter(|_| is_orphan) {
+        // A group that another process leads is not the orphan's: it may have joined it.
+        let is_of_orphan = |group: &Pid| {
+            *group == pid || self.groups.borrow().contains_key(group) || !exists(*group)
+        };
+        if let Some(group) = group.filter(|group| is_orphan && is_of_orphan(group)) {
             self.groups
                 .borrow_mut()
                 .insert(group, sys::clock::now_in_ticks());

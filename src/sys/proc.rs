@@ -81,6 +81,11 @@ impl Stat {
     }
 }
 
+/// Whether an error says that there is no such process, or that `/proc` does not show it.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
 /// Fails unless `/proc` is mounted and shows our own pid namespace. An unmounted `/proc` is an empty
 /// directory, in which a scan would find no process. If it shows another pid namespace, a pid in it is
 /// that of an unrelated process here.
