@@ -113,14 +113,14 @@ pub(crate) fn terminate(
 /// used again by a later start.
 pub(crate) fn terminate_with_dropped(
     processes: &[Arc<ProcessInner>],
-    dropped: HashSet<Mark>,
+    marks: HashSet<Mark>,
     is_used: &dyn Fn(Id) -> bool,
     by: EndedBy,
     grace: Duration,
     asked: &Asked,
 ) -> TerminationOutcome {
     let mut targets = Targets::new(processes, None);
-    targets.dropped = Some((dropped, is_used));
+    targets.dropped = Some(Dropped { marks, is_used });
     terminate_targets(targets, processes, by, grace, asked)
 }
 
@@ -155,14 +155,20 @@ fn terminate_targets<'a>(
     }
 }
 
+/// Processes whose records were dropped.
+struct Dropped<'a> {
+    marks: HashSet<Mark>,
+    /// Whether an id is used again by a later start.
+    is_used: &'a dyn Fn(Id) -> bool,
+}
+
 /// The processes whose members a scan finds.
 pub(super) struct Targets<'a> {
     marks: HashSet<Mark>,
     /// By the pid of the leader, which is the number of its group.
     by_group: HashMap<Pid, &'a ProcessInner>,
     scope: Option<ScopeMark>,
-    /// Processes whose records were dropped, and whether an id is used by a later start.
-    dropped: Option<(HashSet<Mark>, &'a dyn Fn(Id) -> bool)>,
+    dropped: Option<Dropped<'a>>,
 }
 
 impl<'a> Targets<'a> {
@@ -181,10 +187,11 @@ impl<'a> Targets<'a> {
     fn includes(&self, cookie: &Cookie) -> bool {
         // The cookie was read before the id is looked up: a later start has its id before its process is
         // made. If the id is used again, the processes of both starts look the same.
-        let was_dropped = |(marks, is_used): &(HashSet<Mark>, &dyn Fn(Id) -> bool)| {
+        let was_dropped = |dropped: &Dropped<'_>| {
+            let is_dropped = |mark: &Mark| dropped.marks.contains(mark);
             cookie
                 .marks()
-                .any(|mark| marks.contains(&mark) && !is_used(mark.id))
+                .any(|mark| is_dropped(&mark) && !(dropped.is_used)(mark.id))
         };
         cookie.marks().any(|mark| self.marks.contains(&mark))
             || self.scope.is_some_and(|scope| scope.includes(cookie))
