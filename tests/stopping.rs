@@ -371,7 +371,7 @@ fn kernel_two_stops_at_once_agree() {
 
 /// Many programs exit at once at a second TERM, without cleaning up.
 #[test]
-fn kernel_each_process_is_sent_term_once() {
+fn each_process_is_sent_term_once() {
     let manager = open();
     let counts =
         "n=0; trap 'n=$((n+1)); echo term $n' TERM; echo ready; while :; do sleep 0.02; done";

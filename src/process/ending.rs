@@ -21,7 +21,6 @@ use crate::status::EndedBy;
 use crate::sweep::{self, Filter, FoundProcess, ScanResult, Sent};
 use crate::sys;
 use crate::sys::child::{Pid, group_of};
-use crate::sys::clock::now_in_ticks;
 use crate::sys::descriptor::poll;
 use crate::sys::proc::{self, Stat};
 use crate::sys::signal::{CONT, KILL, TERM};
@@ -320,31 +319,26 @@ impl Termination<'_> {
 
     /// Signals the groups that are certain to be ours, and returns them.
     ///
-    /// With each group goes the time until which its members were started that the signal has reached, in
-    /// clock ticks.
-    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashMap<Pid, u64> {
-        let mut groups = HashMap::new();
+    /// A member that was started after TERM counts as signalled: it may be what another member cleans up with.
+    fn signal_groups(&self, by: EndedBy, signal: i32) -> HashSet<Pid> {
+        let mut groups = HashSet::new();
         for process in self.processes {
-            let now = now_in_ticks();
-            let order = (Ordering::AcqRel, Ordering::Acquire);
-            let term_at = &process.term_at;
-            if signal == TERM {
-                // Another stop has sent it.
-                if let Err(earlier) = term_at.compare_exchange(0, now, order.0, order.1) {
-                    groups.insert(process.pid, earlier);
-                    continue;
-                }
+            let was_sent_term = &process.was_sent_term;
+            // Another stop has sent it.
+            if signal == TERM && was_sent_term.swap(true, Ordering::AcqRel) {
+                groups.insert(process.pid);
+                continue;
             }
             if process.signal_for_end(by, signal) {
-                groups.insert(process.pid, now);
+                groups.insert(process.pid);
                 if signal != KILL {
                     // A stopped process does not handle the signal before CONT.
                     process.signal_for_end(by, CONT);
                 }
             } else if process.group.signal_remaining_members(signal) {
-                groups.insert(process.pid, now);
+                groups.insert(process.pid);
             } else if signal == TERM {
-                term_at.store(0, Ordering::Release);
+                was_sent_term.store(false, Ordering::Release);
             }
         }
         groups
@@ -352,7 +346,7 @@ impl Termination<'_> {
 
     /// Scans for all that is left, and sends the signal to processes outside of the groups; KILL also
     /// to their members.
-    fn scan(&mut self, groups: &HashMap<Pid, u64>, signal: i32, deadline: Deadline) -> ScanResult {
+    fn scan(&mut self, groups: &HashSet<Pid>, signal: i32, deadline: Deadline) -> ScanResult {
         let (outside_groups, asked) = (&mut self.outside_groups, self.asked);
         let leaders = &self.targets.by_group;
         let found = sweep::find(&self.targets, deadline, |one| {
@@ -361,11 +355,8 @@ impl Termination<'_> {
             let group = group_of(one.pid).ok();
             // Before Linux 6.9, a group whose leader is reaped is not signalled as a whole. A leader is
             // signalled with its group, also if it has moved to another one.
-            let is_reached = |group: Pid| {
-                let until = groups.get(&group);
-                until.is_some_and(|until| one.start_time <= *until)
-            };
-            let is_signalled = group.is_none_or(is_reached) || groups.contains_key(&one.pid);
+            let is_signalled =
+                group.is_none_or(|group| groups.contains(&group)) || groups.contains(&one.pid);
             let is_outside = group.is_some_and(|group| !leaders.contains_key(&group));
             if is_outside && signal != 0 {
                 outside_groups.insert(one.pid);

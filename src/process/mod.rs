@@ -19,7 +19,7 @@ mod tasks;
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -111,8 +111,8 @@ pub(crate) struct ProcessInner {
     /// The processes that stops have sent TERM, of all processes of the manager.
     asked: Arc<Asked>,
     close_signal: Arc<CloseSignal>,
-    /// When a stop has sent TERM to the group, in clock ticks; 0 before.
-    term_at: AtomicU64,
+    /// A stop has sent TERM to the group.
+    was_sent_term: AtomicBool,
     /// The stops on threads of the library that are under way. A leaf.
     background_stops: Mutex<Vec<BackgroundStop>>,
     threads: Arc<Threads>,

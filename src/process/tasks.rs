@@ -8,7 +8,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -96,7 +96,7 @@ impl ProcessInner {
             instance: settings.instance,
             asked: settings.asked,
             close_signal: settings.close_signal,
-            term_at: AtomicU64::new(0),
+            was_sent_term: AtomicBool::new(false),
             background_stops: Mutex::default(),
             threads: settings.threads,
             observer: settings.observer,
