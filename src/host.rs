@@ -30,14 +30,14 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Those of this program. `None` if they cannot be read.
-    pub(crate) fn own() -> Option<Self> {
+    /// Those of this program.
+    pub(crate) fn own() -> io::Result<Self> {
         let time = match own_namespace("time") {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            time => time.ok()?,
+            time => time?,
         };
-        let pid = own_namespace("pid").ok()?;
-        Some(Namespaces { pid, time })
+        let pid = own_namespace("pid")?;
+        Ok(Namespaces { pid, time })
     }
 }
 
@@ -45,7 +45,7 @@ impl Host {
     /// This program. `None` if it cannot read its own entry in `/proc`.
     pub(crate) fn own() -> Option<Self> {
         Some(Host {
-            namespaces: Namespaces::own()?,
+            namespaces: Namespaces::own().ok()?,
             pid: Pid::try_from(std::process::id()).ok()?,
             start_time: Stat::own().ok()?.start_time,
         })

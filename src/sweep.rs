@@ -43,14 +43,12 @@ impl FoundProcess {
     pub(crate) fn signal(&self, signal: i32) -> Sent {
         let sent = match self.process.signal(signal) {
             // Refused for this process, or the system call by a filter.
-            Err(error) if error.raw_os_error() != Some(sys::NO_PROCESS) => {
-                self.signal_by_pid(signal)
-            }
+            Err(error) if !sys::is_no_process(&error) => self.signal_by_pid(signal),
             sent => sent,
         };
         let sent = match sent {
             Ok(()) => Sent::Delivered,
-            Err(error) if error.raw_os_error() == Some(sys::NO_PROCESS) => Sent::Ended,
+            Err(error) if sys::is_no_process(&error) => Sent::Ended,
             Err(_) => Sent::Refused,
         };
         self.refused.set(sent == Sent::Refused);
@@ -62,10 +60,8 @@ impl FoundProcess {
     fn signal_by_pid(&self, signal: i32) -> io::Result<()> {
         match Stat::of(self.pid) {
             Ok(stat) if stat.start_time == self.start_time => child::signal(self.pid, signal),
-            Ok(_) => Err(io::Error::from_raw_os_error(sys::NO_PROCESS)),
-            Err(error) if proc::is_absent(&error) => {
-                Err(io::Error::from_raw_os_error(sys::NO_PROCESS))
-            }
+            Ok(_) => Err(sys::no_process()),
+            Err(error) if proc::is_absent(&error) => Err(sys::no_process()),
             Err(error) => Err(error),
         }
     }
@@ -293,10 +289,17 @@ impl<W: Filter, E: FnMut(&FoundProcess)> Scan<'_, W, E> {
     /// Whether a process that shows neither environment nor memory matches the filter by the environment
     /// of a thread. Its first thread may have exited and be shown as a zombie while others run.
     fn threads_match(&mut self, pid: Pid, group: Option<Pid>) -> bool {
-        let threads = proc::threads(pid).unwrap_or_default();
+        let threads = match proc::threads(pid) {
+            Ok(threads) => threads,
+            Err(error) => {
+                self.record_shortage(error);
+                return false;
+            }
+        };
         for thread in threads.into_iter().filter(|thread| *thread != pid) {
-            let read = self.environment.read_of_thread(pid, thread);
-            if read.is_ok() && !self.environment.bytes().is_empty() {
+            if let Err(error) = self.environment.read_of_thread(pid, thread) {
+                self.record_shortage(error);
+            } else if !self.environment.bytes().is_empty() {
                 let cookie = Cookie::find(self.environment.bytes());
                 return self.filter.matches(pid, cookie.as_ref(), group);
             }

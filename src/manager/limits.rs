@@ -44,9 +44,15 @@ impl ManagerInner {
             return;
         }
         let inner = Arc::clone(self);
-        // Without a thread they are ended together with the next ones, or by the close.
         let thread = self.threads.spawn_thread(move || inner.end_late());
         late.has_thread = thread.is_ok();
+        drop(late);
+        if let Err(error) = thread {
+            // They are ended together with the next ones, or by the close.
+            let text =
+                format!("no thread to end what process {id} left at its time limit: {error}");
+            self.config.warn(&text);
+        }
     }
 
     /// Ends what the processes have left whose limits were reached. Those that come after this has begun are
@@ -62,6 +68,12 @@ impl ManagerInner {
             let table = self.table.lock();
             table.processes.contains_key(&id) || table.reserved.contains(&id)
         };
-        process::terminate_with_dropped(&processes, dropped, &is_used, by, grace, &self.asked);
+        let asked = &self.asked;
+        let outcome =
+            process::terminate_with_dropped(&processes, dropped, &is_used, by, grace, asked);
+        if let Err(error) = outcome.check() {
+            let text = format!("what processes left at their time limits: {error}");
+            self.config.warn(&text);
+        }
     }
 }

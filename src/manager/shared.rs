@@ -44,7 +44,7 @@ pub(super) struct ManagerInner {
     pub(super) asked: Arc<Asked>,
     /// Set when a close has not ended every process, for callers that wait for one.
     pub(super) close_signal: Arc<CloseSignal>,
-    /// The time limits of processes that had ended before, while a thread ends what these left.
+    /// Processes whose time limits were reached after their ends, until a thread ends what they left.
     pub(super) late_limits: Mutex<LateLimits>,
     /// Protects the table of processes. A leaf.
     pub(super) table: Mutex<Table>,

@@ -81,7 +81,7 @@ impl Group {
     pub(super) fn has_member(&self, pid: Pid, leader_end: Option<u64>) -> bool {
         match self.signal_through_pidfd(0) {
             Some(Ok(())) => true,
-            Some(Err(error)) if error.raw_os_error() == Some(sys::NO_PROCESS) => false,
+            Some(Err(error)) if sys::is_no_process(&error) => false,
             // There are members, of which none may be signalled.
             Some(Err(_)) if self.can_ask_kernel() => true,
             // The kernel cannot tell, or a filter refuses the system call.
@@ -91,12 +91,12 @@ impl Group {
         }
     }
 
-    /// Whether the kernel answers a signal 0 to the leader, which is reaped or may be signalled, as it should.
+    /// Whether signal 0 to the leader is answered: a filter that refuses the system call refuses this too.
     fn can_ask_kernel(&self) -> bool {
         let pidfd = self.leader_pidfd.lock();
         let sent = pidfd.as_ref().map(|pidfd| pidfd.signal(0));
         match sent {
-            Some(Err(error)) => error.raw_os_error() == Some(sys::NO_PROCESS),
+            Some(Err(error)) => sys::is_no_process(&error),
             sent => sent.is_some(),
         }
     }

@@ -87,7 +87,7 @@ impl Orphans {
         }
         let own_ancestors = Cookie::own_ancestors().into_iter();
         Ok(Orphans {
-            own: Namespaces::own().ok_or_else(sys::not_found)?,
+            own: Namespaces::own()?,
             lineage,
             own_groups,
             own_marks: own_ancestors.map(|ancestor| ancestor.mark).collect(),

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::{check, retry};
+use super::{check, is_no_process, retry};
 
 /// A process id.
 pub(crate) type Pid = libc::pid_t;
@@ -137,7 +137,7 @@ pub(crate) fn signal_group(group: Pid, signal: i32) -> io::Result<()> {
 pub(crate) fn exists(pid: Pid) -> bool {
     // SAFETY: kill takes two numbers and touches no memory of ours.
     let result = check(unsafe { libc::kill(pid, 0) });
-    !result.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
+    !result.is_err_and(|error| is_no_process(&error))
 }
 
 /// The process group of a process.

@@ -20,9 +20,6 @@ pub(crate) mod user;
 
 use std::io;
 
-/// ESRCH: no such process.
-pub(crate) const NO_PROCESS: i32 = libc::ESRCH;
-
 /// Turns a result of -1 into the error in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
@@ -63,6 +60,16 @@ pub(crate) fn shortage(error: &io::Error) -> Option<Shortage> {
 /// "No such file or directory".
 pub(crate) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(libc::ENOENT)
+}
+
+/// "No such process".
+pub(crate) fn no_process() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESRCH)
+}
+
+/// Whether an error is "no such process".
+pub(crate) fn is_no_process(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// "Operation not permitted".

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 use super::child::Pid;
+use super::is_no_process;
 
 /// What `/proc/PID/stat` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,6 @@ pub(crate) struct Stat {
     state: u8,
     pub(crate) parent: Pid,
     pub(crate) group: Pid,
-    pub(crate) session: Pid,
     threads: u64,
     /// In clock ticks since the boot. It distinguishes a process from a later one with the same pid.
     pub(crate) start_time: u64,
@@ -50,7 +50,6 @@ impl Stat {
             state: *fields.first()?.as_bytes().first()?,
             parent: pid(4)?,
             group: pid(5)?,
-            session: pid(6)?,
             threads: number(20)?,
             start_time: number(22)?,
             memory: number(23)?,
@@ -83,7 +82,7 @@ impl Stat {
 
 /// Whether an error says that there is no such process, or that `/proc` does not show it.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+    error.kind() == io::ErrorKind::NotFound || is_no_process(error)
 }
 
 /// Fails unless `/proc` is mounted and shows our own pid namespace. An unmounted `/proc` is an empty
@@ -196,8 +195,8 @@ mod tests {
         let same = Stat::of(std::process::id() as Pid).expect("it runs");
         // Its state and its memory change.
         assert_eq!(
-            (same.start_time, same.parent, same.group, same.session),
-            (own.start_time, own.parent, own.group, own.session)
+            (same.start_time, same.parent, same.group),
+            (own.start_time, own.parent, own.group)
         );
         assert_eq!(own.parent, std::os::unix::process::parent_id() as Pid);
         assert!(!own.has_ended() && own.has_memory());
@@ -209,7 +208,7 @@ mod tests {
         let line = "7 (a) Z 1 (b) S 2 3 4 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 5 0 99 8192 1 0 6 0 0 0 0 0 0 0 0 0 0 \
                     0 0 17 0 0 0 0 0 0 0 0 0 0 10 11 0";
         let stat = Stat::parse(line).expect("it has all fields");
-        assert_eq!((stat.parent, stat.group, stat.session), (2, 3, 4));
+        assert_eq!((stat.parent, stat.group), (2, 3));
         assert_eq!((stat.threads, stat.start_time), (5, 99));
         assert_eq!((stat.code, stat.environment), (6, (10, 11)));
     }
